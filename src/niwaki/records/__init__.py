@@ -1,0 +1,25 @@
+"""Plain results and plans: what was planned, what was measured. JSON in, JSON out, no torch."""
+
+from niwaki.records.cost import Cost, PartCost
+from niwaki.records.delta import DeltaRecord, delta
+from niwaki.records.environment import Environment
+from niwaki.records.latency import Latency, Timing
+from niwaki.records.plan import GroupPlan, Plan, Repair, Slice
+from niwaki.records.record import Compression, Quality, Record
+
+__all__ = [
+    "Compression",
+    "Cost",
+    "DeltaRecord",
+    "Environment",
+    "GroupPlan",
+    "Latency",
+    "PartCost",
+    "Plan",
+    "Quality",
+    "Record",
+    "Repair",
+    "Slice",
+    "Timing",
+    "delta",
+]

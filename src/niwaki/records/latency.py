@@ -1,0 +1,73 @@
+"""How long models take, side by side."""
+
+from niwaki.records.base import RecordBase
+
+__all__ = ["Latency", "Timing"]
+
+
+class Timing(RecordBase):
+    """Times of one model in one runtime, over interleaved rounds.
+
+    Attributes:
+        model: Which model, as the caller named it (``"dense"``, ``"small"``).
+        runtime: Runtime and version, such as ``"onnxruntime 1.31.1"``.
+        median_ms: Median wall time of one call, milliseconds.
+        min_ms: Fastest call, milliseconds.
+        spread_ms: Interquartile range of the calls, milliseconds.
+        cpu_ms: Median process CPU time of one call, milliseconds.
+        rounds: Number of timed calls.
+    """
+
+    model: str
+    runtime: str
+    median_ms: float
+    min_ms: float
+    spread_ms: float
+    cpu_ms: float
+    rounds: int
+
+
+class Latency(RecordBase):
+    """Timings taken in one interleaved session, so that they can be compared with each other and nothing else.
+
+    Attributes:
+        timings: One entry for each model and runtime.
+        device: Where it ran, in words.
+        threads: Threads inside one operator.
+        batch: Batch size.
+        warmup: Untimed calls before the first round.
+        warnings: Why the figures may be off, such as a busy machine.
+    """
+
+    timings: tuple[Timing, ...]
+    device: str
+    threads: int
+    batch: int
+    warmup: int
+    warnings: tuple[str, ...] = ()
+
+    def of(self, model: str, runtime: str) -> Timing | None:
+        """Return the timing of one model in a runtime, or None when it was not taken.
+
+        Args:
+            model: The caller's name of the model.
+            runtime: Name of the runtime; its version may be left out.
+
+        Returns:
+            The timing, or None.
+        """
+        return next((each for each in self.timings if each.model == model and each.runtime.startswith(runtime)), None)
+
+    def gain(self, before: str, after: str, runtime: str) -> float:
+        """Return how many times faster ``after`` is than ``before``, by medians; NaN when either was not timed.
+
+        Args:
+            before: Name of the first model.
+            after: Name of the second model.
+            runtime: Name of the runtime; its version may be left out.
+
+        Returns:
+            Ratio of median times.
+        """
+        first, second = self.of(before, runtime), self.of(after, runtime)
+        return first.median_ms / second.median_ms if first and second else float("nan")

@@ -1,0 +1,105 @@
+"""The record of a run: what was asked, what it cost, what came out. `record.json` is this, written down."""
+
+from typing import Any
+
+from niwaki.records.base import RecordBase
+from niwaki.records.cost import Cost
+from niwaki.records.delta import DeltaRecord
+from niwaki.records.environment import Environment
+from niwaki.records.latency import Latency
+from niwaki.records.plan import Plan
+
+__all__ = ["Compression", "Quality", "Record"]
+
+Quality = dict[str, dict[str, float]]
+"""Task to metric to value."""
+
+
+class Compression(RecordBase):
+    """What it took to make the small model.
+
+    Attributes:
+        seconds: Wall time by stage, seconds.
+        steps: Optimizer steps by stage.
+        notes: Remarks, such as optimizer state that started afresh.
+    """
+
+    seconds: dict[str, float] = {}
+    steps: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Record(RecordBase):
+    """Everything measured about one compressed model.
+
+    Attributes:
+        cost: ``dense`` and ``small``, each whole and by part.
+        quality: ``dense`` (the baseline) and ``small``, and ``parent`` where the model before compression was measured
+            too: task to metric to value.
+        delta: Convention to the change against the baseline.
+        primary: Task to its primary metric.
+        directions: Task to metric to ``"higher"`` or ``"lower"``, whichever is better.
+        protocol: ``"pixel"`` or ``"mtan"``: how metrics were averaged.
+        split: Which split the quality was measured on.
+        picked_by: The rule that picked the epoch.
+        latency: Times of both models, where they were taken.
+        plans: The plans that were applied, in order.
+        compression: What it took.
+        environment: Machine and versions.
+        recipe: The resolved recipe, or the settings of the call.
+        seed: The seed of the run.
+        exported: What the export reported, where one was made.
+        version: Version of this form.
+    """
+
+    cost: dict[str, Cost]
+    quality: dict[str, Quality]
+    delta: dict[str, DeltaRecord] = {}
+    primary: dict[str, str]
+    directions: dict[str, dict[str, str]]
+    protocol: str = "pixel"
+    split: str = "validation"
+    picked_by: str = ""
+    latency: Latency | None = None
+    plans: tuple[Plan, ...] = ()
+    compression: Compression = Compression()
+    environment: Environment
+    recipe: dict[str, Any] = {}
+    seed: int = 0
+    exported: dict[str, Any] | None = None
+    version: int = 1
+
+    def change(self, task: str) -> float:
+        """Return the relative change of a task's primary metric against the baseline; positive is better.
+
+        Args:
+            task: Name of the task.
+
+        Returns:
+            The signed change, as a fraction of the baseline; NaN when either was not measured.
+        """
+        metric = self.primary[task]
+        dense, small = (self.quality.get(name, {}).get(task, {}).get(metric) for name in ("dense", "small"))
+        if dense is None or small is None or dense == 0:
+            return float("nan")
+        sign = 1 if self.directions[task][metric] == "higher" else -1
+        return sign * (small - dense) / abs(dense)
+
+    def worst_first(self) -> list[str]:
+        """Return the tasks, the one that lost most first."""
+        return sorted(self.primary, key=lambda task: (self.change(task) == self.change(task), self.change(task)))
+
+    def __str__(self) -> str:
+        lines = [f"{'task':<16}{'metric':<16}{'dense':>12}{'small':>12}{'change':>10}"]
+        for task in self.worst_first():
+            metric = self.primary[task]
+            dense, small = (self.quality.get(name, {}).get(task, {}).get(metric, float("nan")) for name in _PAIR)
+            lines.append(f"{task:<16}{metric:<16}{dense:>12.4f}{small:>12.4f}{self.change(task):>+10.1%}")
+        dense_cost, small_cost = (self.cost[name].whole for name in _PAIR)
+        for unit in ("params", "macs", "bytes"):
+            before, after = getattr(dense_cost, unit), getattr(small_cost, unit)
+            lines.append(f"{unit:<32}{before:>12,}{after:>12,}{(after - before) / before:>+10.1%}")
+        return "\n".join(lines)
+
+
+_PAIR = ("dense", "small")

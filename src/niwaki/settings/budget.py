@@ -1,0 +1,78 @@
+"""How much of a model may stay."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from niwaki.settings.base import Settings
+
+__all__ = ["Budget", "BudgetKind"]
+
+BudgetKind = Literal["channels", "params", "macs"]
+
+
+class Budget(Settings):
+    """What may **stay** of a model, in exactly one unit. A float up to 1 is a fraction, an int is absolute.
+
+    Attributes:
+        channels: Fraction of the *removable* channels that stay, in (0, 1].
+        params: Parameters of the whole model that stay: a fraction in (0, 1] or a count.
+        macs: Multiply-accumulates of one forward pass of the whole model that stay: a fraction in (0, 1] or a count.
+
+    Raises:
+        SettingError: When none or several units are given, or an amount is not positive.
+
+    Example:
+        >>> Budget(macs=0.5)
+        Budget(macs=0.5)
+        >>> Budget(params=2_000_000).share_of(8_000_000)
+        0.25
+    """
+
+    channels: float | None = None
+    params: int | float | None = None
+    macs: int | float | None = None
+
+    @model_validator(mode="after")
+    def _one_positive_amount(self) -> Self:
+        given = {name: getattr(self, name) for name in type(self).model_fields if getattr(self, name) is not None}
+        if len(given) != 1:
+            raise ValueError(f"a budget is given in exactly one of channels, params, macs, not in {len(given)}")
+        ((name, amount),) = given.items()
+        if amount <= 0:
+            raise ValueError(f"{name} must be positive")
+        if (isinstance(amount, float) or name == "channels") and amount > 1:
+            raise ValueError(f"{name} as a fraction lies in (0, 1]; an absolute amount is written as an int")
+        return self
+
+    @property
+    def kind(self) -> BudgetKind:
+        """The unit that was given."""
+        return "channels" if self.channels is not None else "params" if self.params is not None else "macs"
+
+    @property
+    def amount(self) -> float:
+        """The amount as given: a fraction or a count."""
+        value: float = getattr(self, self.kind)
+        return value
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether the amount is a fraction of the dense model."""
+        return isinstance(self.amount, float)
+
+    def share_of(self, dense: int) -> float:
+        """Return the budget as a fraction of a dense model.
+
+        Args:
+            dense: The dense model's amount in the budget's unit.
+
+        Returns:
+            The fraction that may stay, in (0, inf): an absolute budget above the dense model gives more than 1.
+        """
+        return self.amount if self.is_fraction else self.amount / dense
+
+    def __repr__(self) -> str:
+        return f"Budget({self.kind}={self.amount:g})" if self.is_fraction else f"Budget({self.kind}={self.amount:_})"
+
+    __str__ = __repr__

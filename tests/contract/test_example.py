@@ -1,0 +1,53 @@
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+from niwaki.contract import Example, as_examples, describe_example
+from niwaki.errors import ContractError
+
+
+def test_one_tensor_a_tuple_and_a_list_become_examples() -> None:
+    x = torch.zeros(1, 3)
+    assert as_examples(x)[0].args == (x,)
+    assert as_examples((x, 2))[0].args == (x, 2)
+    several = as_examples([Example(x, task=0), (x,)])
+    assert [each.kwargs for each in several] == [{"task": 0}, {}]
+
+
+def test_an_example_calls_a_model() -> None:
+    assert Example(3, exponent=2).call(lambda base, exponent: base**exponent) == 9
+
+
+def test_an_example_does_not_change() -> None:
+    example = Example(1)
+    with pytest.raises(ContractError, match="does not change"):
+        example.args = (2,)
+
+
+def test_an_example_survives_pickling() -> None:
+    assert pickle.loads(pickle.dumps(Example(1, task=2))).kwargs == {"task": 2}
+
+
+@pytest.mark.parametrize(("value", "message"), [([], "the list of examples is empty"), ("x", "got str")])
+def test_anything_else_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        as_examples(value)
+
+
+def test_it_is_described_as_plain_data() -> None:
+    example = Example(torch.zeros(2, 3), (torch.zeros(1, dtype=torch.int64), None), flags={"a": [True]})
+    assert describe_example(example) == {
+        "args": [
+            {"shape": [2, 3], "dtype": "float32"},
+            {"tuple": [{"shape": [1], "dtype": "int64"}, {"value": None}]},
+        ],
+        "kwargs": {"flags": {"dict": {"a": {"list": [{"value": True}]}}}},
+    }
+    assert "float32[2, 3]" in repr(example)
+
+
+def test_what_is_not_plain_is_refused() -> None:
+    with pytest.raises(ContractError, match="holds tensors and plain values .* got object"):
+        describe_example(Example(object()))
