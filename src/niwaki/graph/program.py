@@ -1,0 +1,85 @@
+"""The exported program of a model on one example in one mode, with its tensors and outputs named."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch.export import ExportedProgram
+from torch.fx import Graph, Node
+
+from niwaki.contract import Example
+
+__all__ = ["Program", "Traced"]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """One path through a model: its ATen program as exported, not functionalised.
+
+    Attributes:
+        exported: What ``torch.export`` returned. Its parameters are the caller's own tensors: never run it in place.
+        example: The example, in eval mode as given, in train mode with the batch doubled where that was possible.
+        training: Whether the model was in train mode.
+        index: Which of the examples it is.
+        tensors: Placeholder node to the canonical name of its parameter or buffer.
+        outputs: Output or task name to the names of the nodes that produce it.
+    """
+
+    exported: ExportedProgram
+    example: Example
+    training: bool
+    tensors: dict[str, str]
+    outputs: dict[str, list[str]]
+    index: int = 0
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of ATen nodes, in order."""
+        return self.exported.graph
+
+    def node(self, name: str) -> Node:
+        """Return a node by its name.
+
+        Args:
+            name: The node's name in the graph.
+
+        Returns:
+            The node.
+        """
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.graph.nodes)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.graph.nodes}
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A model read once: every program of it, and the names of its tensors.
+
+    Attributes:
+        programs: One for each example and mode (eval, then train) that could be exported.
+        names: Every name of a parameter or buffer to its canonical one (the first that the model lists).
+        shapes: Canonical name to shape, parameters first.
+        parameters: Canonical names of the parameters.
+        tasks: The names of the outputs of all eval programs.
+        notes: Remarks for the plan, such as a mode that could not be exported.
+    """
+
+    programs: tuple[Program, ...]
+    names: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+    parameters: frozenset[str]
+    tasks: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def eval_programs(self) -> tuple[Program, ...]:
+        """The programs of eval mode, one for each example (the train program where only that exists)."""
+        found: dict[int, Program] = {}
+        for program in self.programs:
+            found.setdefault(program.index, program)
+        return tuple(found.values())
