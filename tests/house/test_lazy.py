@@ -1,0 +1,33 @@
+"""What a name costs to import: records and reports need no torch, and the root imports nothing until asked."""
+
+import subprocess
+import sys
+
+import pytest
+
+import niwaki
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    "statement", ["import niwaki", "import niwaki.records", "import niwaki.reports", "import niwaki.cli"]
+)
+def test_no_torch_without_need(statement: str) -> None:
+    assert {"torch", "torchmetrics", "lightning_fabric", "onnxruntime"} & modules_after(statement) == set()
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in niwaki.__all__:
+        assert getattr(niwaki, name) is not None
+        assert name == "__version__" or getattr(niwaki, name).__doc__, f"{name} has no docstring"
+    assert set(niwaki.__all__) <= set(dir(niwaki))
+
+
+def test_an_unknown_name_is_answered_with_the_known() -> None:
+    with pytest.raises(AttributeError, match="niwaki has no 'prun'; it has: .*Budget"):
+        _ = niwaki.prun
