@@ -1,0 +1,92 @@
+"""The page: one self-contained HTML file."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment as Jinja
+from jinja2 import PackageLoader, StrictUndefined
+
+from niwaki.records import Record
+from niwaki.reports.charts import curve_chart, validation_chart, width_chart
+from niwaki.reports.material import Material, read_material
+from niwaki.reports.tables import cost_table, delta_table, latency_table, plan_table, quality_table, verdict
+
+__all__ = ["render", "write_report"]
+
+_KINDS = ("truth", "dense", "small")
+
+
+def write_report(directory: Path | str) -> Path:
+    """Write `report.html` of a finished run: tables before and after, curves, pictures, plan and recipe.
+
+    Args:
+        directory: A run directory with `record.json`.
+
+    Returns:
+        The path of the page; it needs no other file and no network.
+
+    Raises:
+        FileError: When the run has no record yet, or a file of it is damaged.
+    """
+    folder = Path(directory)
+    page = folder / "report.html"
+    partial = folder / ".report.html.part"
+    partial.write_text(render(read_material(folder)), encoding="utf-8")
+    partial.replace(page)
+    return page
+
+
+def render(material: Material) -> str:
+    """Return the page's HTML.
+
+    Args:
+        material: What the page shows.
+
+    Returns:
+        A whole HTML document.
+    """
+    record = material.record
+    jinja = Jinja(loader=PackageLoader("niwaki.reports"), autoescape=True, undefined=StrictUndefined)
+    measured = [quality_table(record), delta_table(record), cost_table(record), latency_table(record)]
+    return jinja.get_template("report.html").render(
+        record=record,
+        title=str(record.recipe.get("name", "run")),
+        about=str(record.recipe.get("about", "")),
+        verdict=verdict(record),
+        tables=[table for table in measured if table is not None and table.rows],
+        plans=[plan_table(plan) for plan in record.plans],
+        charts=_charts(material),
+        scenes=material.scenes,
+        kinds=_KINDS,
+        facts=_facts(record),
+        recipe=material.recipe,
+    )
+
+
+def _charts(material: Material) -> list[str]:
+    figures = [curve_chart(material.stages), validation_chart(material.stages, material.record.primary)]
+    figures += [width_chart(plan) for plan in material.record.plans]
+    drawn = [figure for figure in figures if figure is not None]
+    return [
+        figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False, "responsive": True})
+        for number, figure in enumerate(drawn)
+    ]
+
+
+def _facts(record: Record) -> list[tuple[str, Any]]:
+    environment = record.environment
+    packages = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
+    seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in record.compression.seconds.items())
+    steps = ", ".join(f"{stage} {value:,}" for stage, value in record.compression.steps.items())
+    facts = [
+        ("niwaki", environment.niwaki),
+        ("machine", f"{environment.processor}, {environment.cores} cores, {environment.system}"),
+        ("devices", ", ".join(environment.devices)),
+        ("python", environment.python),
+        ("packages", packages),
+        ("seed", record.seed),
+        ("time by stage", seconds),
+        ("optimizer steps by stage", steps),
+        ("notes", "; ".join(record.compression.notes)),
+    ]
+    return [(name, value) for name, value in facts if value not in {"", None}]

@@ -1,0 +1,191 @@
+"""The tables of a report: records in, rows of text out."""
+
+from dataclasses import dataclass
+from math import isnan
+
+from niwaki.records import Cost, PartCost, Plan, Record
+
+__all__ = ["Table", "cost_table", "delta_table", "latency_table", "plan_table", "quality_table", "verdict"]
+
+_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be drawn.
+
+    Attributes:
+        title: Its heading.
+        columns: Names of the columns.
+        rows: Cells as text.
+        note: What a reader must know to read it.
+        marks: Row and column of a cell to ``"good"`` or ``"bad"``.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    marks: dict[tuple[int, int], str] | None = None
+
+    def mark(self, row: int, column: int) -> str:
+        """Return the mark of a cell, or nothing."""
+        return (self.marks or {}).get((row, column), "")
+
+
+def verdict(record: Record) -> str:
+    """Say in one sentence what the run reached.
+
+    Args:
+        record: The run's record.
+
+    Returns:
+        The reduction in MACs and parameters, the measured speed, and the task that lost most.
+    """
+    dense, small = record.cost["dense"].whole, record.cost["small"].whole
+    parts = [f"{_times(dense.macs, small.macs)} fewer MACs, {_times(dense.params, small.params)} fewer parameters"]
+    gain = record.latency.gain("dense", "small", "onnxruntime") if record.latency else float("nan")
+    if not isnan(gain):
+        parts.append(f"{gain:.2f}x as fast in ONNX Runtime (measured)")
+    worst = record.worst_first()[0] if record.primary else None
+    if worst is not None:
+        parts.append(f"task that lost most: {worst} {record.change(worst):+.1%} {record.primary[worst]}")
+    return "; ".join(parts)
+
+
+def quality_table(record: Record) -> Table:
+    """Tabulate every metric of every task, worst task first.
+
+    Args:
+        record: The run's record.
+
+    Returns:
+        One row a metric; the primary metric leads its task.
+    """
+    rows: list[tuple[str, ...]] = []
+    marks: dict[tuple[int, int], str] = {}
+    for task in record.worst_first():
+        primary = record.primary[task]
+        metrics = record.quality["dense"].get(task, {})
+        for metric in sorted(metrics, key=lambda each: each != primary):
+            direction = record.directions[task].get(metric)
+            values = [record.quality.get(name, {}).get(task, {}).get(metric) for name in ("parent", "dense", "small")]
+            change = _change(values[1], values[2], direction)
+            if metric == primary and not isnan(change):
+                marks[len(rows), 5] = "good" if change >= 0 else "bad" if change < -_TOLERANCE else ""
+            name = f"{metric} {_arrow(direction)}" + (" (primary)" if metric == primary else "")
+            rows.append((task, name, *map(_number, values), "" if isnan(change) else f"{change:+.1%}"))
+    note = (
+        f"Measured on the {record.split} split, protocol {record.protocol}. `parent` is the model before compression; "
+        "`dense` is the same network trained on for as many steps as `small`, the fair baseline. "
+        f"Change is signed so that plus is better. Epoch picked by: {record.picked_by or 'not stated'}."
+    )
+    return Table("Quality", ("task", "metric", "parent", "dense", "small", "change"), tuple(rows), note, marks)
+
+
+def delta_table(record: Record) -> Table:
+    """Tabulate the change over all tasks, one row a convention.
+
+    Args:
+        record: The run's record.
+
+    Returns:
+        The table; every number says its convention, its sign and its baseline.
+    """
+    rows = tuple(
+        (name, f"{each.value:+.2f}", each.better, each.baseline_kind) for name, each in sorted(record.delta.items())
+    )
+    return Table("Change over all tasks, percent", ("convention", "value", "better", "baseline"), rows)
+
+
+def cost_table(record: Record) -> Table:
+    """Tabulate what both models cost, whole and by part.
+
+    Args:
+        record: The run's record.
+
+    Returns:
+        One row a part.
+    """
+    dense, small = record.cost["dense"], record.cost["small"]
+    after = dict(_parts(small))
+    rows = []
+    for name, part in _parts(dense):
+        other = after.get(name)
+        for unit in ("params", "macs", "bytes"):
+            before, now = getattr(part, unit), getattr(other, unit) if other else 0
+            share = f"{now / before:.1%}" if before else ""
+            rows.append((name if unit == "params" else "", _UNITS[unit], f"{before:,}", f"{now:,}", share))
+    peaks = (dense.peak_activation_bytes, small.peak_activation_bytes)
+    rows.append(("peak activations", "bytes", f"{peaks[0]:,}", f"{peaks[1]:,}", f"{peaks[1] / max(peaks[0], 1):.1%}"))
+    uncounted = f" Operators not counted: {', '.join(dense.uncounted)}." if dense.uncounted else ""
+    note = f"MACs are multiply-accumulates of one forward pass (one MAC is two FLOPs).{uncounted}"
+    return Table("Cost", ("part", "unit", "dense", "small", "stays"), tuple(rows), note)
+
+
+def latency_table(record: Record) -> Table | None:
+    """Tabulate measured times, or return None where none were taken.
+
+    Args:
+        record: The run's record.
+
+    Returns:
+        One row a model and runtime.
+    """
+    latency = record.latency
+    if latency is None:
+        return None
+    rows = tuple(
+        (each.runtime, each.model, *(f"{v:.2f}" for v in (each.median_ms, each.min_ms, each.spread_ms, each.cpu_ms)))
+        for each in sorted(latency.timings, key=lambda each: (each.runtime, each.model))
+    )
+    note = f"{latency.device}, {latency.threads} thread(s), batch {latency.batch}, interleaved rounds. "
+    note += " ".join(f"Warning: {each}." for each in latency.warnings)
+    return Table("Latency, milliseconds", ("runtime", "model", "median", "min", "spread (IQR)", "CPU"), rows, note)
+
+
+def plan_table(plan: Plan) -> Table:
+    """Tabulate a plan group by group.
+
+    Args:
+        plan: A plan that was applied.
+
+    Returns:
+        One row a group, with the reason where it stayed whole.
+    """
+    rows = tuple(
+        (each.name, str(each.size), str(len(each.kept)), f"{len(each.kept) / each.size:.0%}", each.reason or "")
+        for each in plan.groups
+    )
+    rows += tuple((name, "", "", "", reason) for name, reason in plan.frozen.items())
+    reached = ", ".join(f"{name} {share:.1%}" for name, share in plan.reached.items())
+    return Table(
+        "Channel groups", ("group", "channels", "kept", "stays", "why whole"), rows, f"Asked: {plan.asked}. {reached}"
+    )
+
+
+_UNITS = {"params": "parameters", "macs": "MACs", "bytes": "bytes"}
+
+
+def _parts(cost: Cost) -> list[tuple[str, PartCost]]:
+    branches = [(f"branch {name}", part) for name, part in cost.branches.items()]
+    heads = [(f"head {name}", part) for name, part in cost.heads.items()]
+    return [("whole", cost.whole), ("trunk", cost.trunk), *branches, *heads]
+
+
+def _change(dense: float | None, small: float | None, direction: str | None) -> float:
+    if dense is None or small is None or direction is None or dense == 0:
+        return float("nan")
+    return (1 if direction == "higher" else -1) * (small - dense) / abs(dense)
+
+
+def _arrow(direction: str | None) -> str:
+    return {"higher": "↑", "lower": "↓"}.get(direction or "", "")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _times(before: int, after: int) -> str:
+    return f"{before / after:.2f}x" if after else "infinitely"
