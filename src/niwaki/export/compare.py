@@ -1,0 +1,186 @@
+"""Comparing an exported file with its model: which inputs, how many, at which batch sizes, by which metrics."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from niwaki.contract import as_examples
+from niwaki.errors import ExportError
+from niwaki.export.calls import Call, FlatCall, read_call
+from niwaki.export.inputs import draw_like, with_batch
+from niwaki.export.result import Agreement
+from niwaki.export.runtime import FileAnswers, OwnAnswers
+from niwaki.export.verdict import Trial, compare_one, judge
+
+__all__ = ["Comparing", "Findings", "Scorer", "compare"]
+
+_WANTED = 3  # inputs that count
+_MOST = 20  # inputs drawn to find them
+_OWN_MOST = 4  # samples of the example's own batch; more cost time and show nothing new
+_OTHER_BATCHES = (1, 3)
+
+
+class Scorer(Protocol):
+    """What measures quality on labelled data, such as ``niwaki.tasks.Evaluation``."""
+
+    def update(self, outputs: Mapping[str, Any], targets: Mapping[str, Any]) -> None:
+        """Take in one batch."""
+
+    def compute(self) -> Mapping[str, Mapping[str, float]]:
+        """Return task to metric to value."""
+
+    def reset(self) -> None:
+        """Start anew."""
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How an export is compared with its model.
+
+    Attributes:
+        check: Whether to compare at all.
+        tolerance: Largest difference allowed, as a fraction of max(1, largest answer).
+        data: Batches ``(inputs, {task: target})`` to compare on before drawn inputs; at most 20 are read.
+        evaluation: Measures the metrics of model and file on ``data``.
+        seed: Seed of the drawn inputs.
+    """
+
+    check: bool = True
+    tolerance: float = 1e-4
+    data: Iterable[tuple[Any, Mapping[str, Any]]] | None = None
+    evaluation: Scorer | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a comparison found."""
+
+    counted: int
+    tried: int
+    batches: tuple[int, ...]
+    agreement: dict[str, Agreement]
+    runtime: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    own: dict[str, Tensor]
+    file: dict[str, Tensor]
+    targets: Mapping[str, Any]
+
+
+def compare(
+    file: FileAnswers, port: FlatCall, call: Call, names: Sequence[str], how: Comparing, **facts: bool
+) -> Findings:
+    """Compare a file's answers with a model's.
+
+    Args:
+        file: The exported file.
+        port: The model.
+        call: The example.
+        names: Names of the outputs.
+        how: What to compare on.
+        **facts: ``dynamic``: whether the batch is dynamic; ``chooses``: as for `judge`.
+
+    Returns:
+        The findings.
+
+    Raises:
+        ExportError: When the answers differ in form or value.
+    """
+    own = OwnAnswers(port)
+    trials: list[list[Trial]] = []
+    batches: list[int] = []
+    labelled: list[_Labelled] = []
+    for tensors, targets in _candidates(port, call, how, dynamic=facts["dynamic"]):
+        wanted = targets is not None and how.evaluation is not None
+        if not wanted and _enough(trials):
+            continue
+        mine, exact = own(tensors)
+        theirs = file(tensors)
+        _same_form(names, theirs, mine)
+        trials.append([compare_one(*answers, how.tolerance) for answers in zip(theirs, mine, exact, strict=True)])
+        batches.append(replace(call, tensors=tuple(tensors)).batch)
+        if targets is not None:
+            labelled.append(
+                _Labelled(dict(zip(names, mine, strict=True)), dict(zip(names, theirs, strict=True)), targets)
+            )
+    verdict = judge(names, trials, chooses=facts["chooses"])
+    agreement = _with_metrics(verdict.agreement, labelled, how.evaluation)
+    notes = _notes(verdict.counted, verdict.flipped, len(trials), has_double=own.has_double)
+    return Findings(verdict.counted, len(trials), tuple(dict.fromkeys(batches)), agreement, file.name, notes)
+
+
+def _candidates(
+    port: FlatCall, call: Call, how: Comparing, *, dynamic: bool
+) -> Iterator[tuple[list[Tensor], Mapping[str, Any] | None]]:
+    left = _MOST
+    for inputs, targets in how.data or ():
+        tensors = list(read_call(port.model, as_examples(inputs)[0]).tensors)
+        if not dynamic and [each.shape for each in tensors] != [each.shape for each in call.tensors]:
+            continue
+        yield tensors, targets
+        left -= 1
+        if not left:
+            return
+    first = min(call.batch, _OWN_MOST) if dynamic else call.batch
+    yield (with_batch(call, first) if dynamic else list(call.tensors)), None
+    others = [each for each in _OTHER_BATCHES if each != first] if dynamic else [call.batch]
+    generator = torch.Generator().manual_seed(how.seed)
+    for i in range(left - 1):
+        like = with_batch(call, others[i % len(others)]) if dynamic else list(call.tensors)
+        yield draw_like(like, generator), None
+
+
+def _enough(trials: Sequence[Sequence[Trial]]) -> bool:
+    good = [row for row in trials if all(each.counts and each.agrees for each in row)]
+    hopeless = [row for row in trials if all(each.counts for each in row) and any(not each.agrees for each in row)]
+    return len(good) >= _WANTED or len(hopeless) >= _WANTED
+
+
+def _same_form(names: Sequence[str], theirs: Sequence[Tensor], mine: Sequence[Tensor]) -> None:
+    for name, there, here in zip(names, theirs, mine, strict=True):
+        if there.shape != here.shape:
+            raise ExportError(
+                f"the exported file gives {name!r} the shape {list(there.shape)} where the model gives "
+                f"{list(here.shape)}: a size was baked in; export with dynamic_batch=False"
+            )
+
+
+def _with_metrics(
+    agreement: dict[str, Agreement], labelled: Sequence[_Labelled], evaluation: Scorer | None
+) -> dict[str, Agreement]:
+    if evaluation is None or not labelled:
+        return agreement
+    scores = []
+    for side in ("own", "file"):
+        evaluation.reset()
+        for batch in labelled:
+            evaluation.update(getattr(batch, side), batch.targets)
+        scores.append({task: dict(values) for task, values in evaluation.compute().items()})
+    own, file = scores
+    return {
+        name: each.model_copy(
+            update={"metrics": {m: (float(v), float(file[name][m])) for m, v in own.get(name, {}).items()}}
+        )
+        for name, each in agreement.items()
+    }
+
+
+def _notes(counted: int, flipped: int, tried: int, *, has_double: bool) -> tuple[str, ...]:
+    notes = []
+    if not has_double:
+        notes.append("the model does not run in float64, so every input counts")
+    if counted < _WANTED <= tried:
+        notes.append(
+            f"only {counted} of {tried} inputs count: on the others the model's own float32 answers are not those of "
+            "float64, so the share of differing elements is reported"
+        )
+    if flipped:
+        notes.append(f"on {flipped} inputs a near-tie was decided the other way in ONNX Runtime; they do not count")
+    return tuple(notes)

@@ -1,0 +1,171 @@
+"""`export`: a model into an ONNX file that was seen to give the model's answers."""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import torch
+from torch import nn
+
+from niwaki.contract import Example, as_examples
+from niwaki.errors import ContractError, ExportError
+from niwaki.export.calls import Call, FlatCall, answers, read_call
+from niwaki.export.choices import chooses
+from niwaki.export.compare import Comparing, Scorer, compare
+from niwaki.export.convert import Captured, capture, translate
+from niwaki.export.inputs import with_batch
+from niwaki.export.quiet import quiet
+from niwaki.export.result import ExportResult
+from niwaki.export.runtime import FileAnswers
+from niwaki.export.storing import settle, staging, write_program
+
+__all__ = ["export", "export_each"]
+
+
+class _Options(TypedDict, total=False):
+    check: bool
+    tolerance: float
+    data: Iterable[tuple[Any, Mapping[str, Any]]] | None
+    evaluation: Scorer | None
+    seed: int
+
+
+def export(
+    model: nn.Module,
+    example: Any,
+    path: str | Path,
+    *,
+    tasks: Sequence[Any] | None = None,
+    opset: int | None = None,
+    dynamic_batch: bool = True,
+    **how: Unpack[_Options],
+) -> ExportResult:
+    """Export a model to ONNX and compare the file's answers with the model's, task by task.
+
+    A copy of the model is exported, in evaluation mode, on the CPU; the model itself is left as it was found. Inputs
+    bear the names of ``forward``'s parameters, outputs the names of the tasks. The file is written beside the target
+    and moved into place after it has passed; when anything fails, an older file at ``path`` stays.
+
+    Args:
+        model: The model.
+        example: Its inputs: a tensor, a tuple, an `Example`. Values that are no tensors are baked in.
+        path: The file to write.
+        tasks: Task names, or tasks, for a model that returns a tuple or one tensor; a dict names its own.
+        opset: ONNX operator set, or None for torch's default.
+        dynamic_batch: Whether the file takes any batch size; where torch.export refuses, the batch is fixed and
+            the result says why.
+        **how: ``check`` (compare at all), ``tolerance`` (largest difference allowed, as a fraction of max(1, largest
+            answer)), ``data`` (labelled batches to compare on), ``evaluation`` (measures metrics on them), ``seed`` (of
+            the drawn inputs): see `Comparing`.
+
+    Returns:
+        What was written and how its answers compare.
+
+    Raises:
+        ContractError: When the example does not fit the model, or several examples are given.
+        ExportError: When the model can't be exported (the message names operator and module) or the file gives other
+            answers (the message names the task).
+
+    Example:
+        >>> import tempfile
+        >>> model = nn.Conv2d(3, 2, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = export(model, torch.rand(2, 3, 4, 4), f"{folder}/model.onnx", tasks=["depth"])
+        >>> result.outputs, result.batch, result.max_difference < 1e-5
+        (('depth',), 'dynamic', True)
+    """
+    target, each = Path(path), _single(example)
+    names = None if tasks is None else [str(getattr(task, "name", task)) for task in tasks]
+    comparing = Comparing(**how)
+    with quiet(), torch.random.fork_rng(devices=[]), torch.no_grad():
+        view = _view(model)
+        call = _on_cpu(read_call(view, each))
+        outputs = tuple(answers(view, call.example, names))
+        port = FlatCall(view, call, names).eval()
+        captured = capture(port, call.tensors, _dynamic_inputs(call, wanted=dynamic_batch), call.batched)
+        program = translate(captured, port, (call.names, outputs), opset)
+        result = _describe(program, captured, target, comparing)
+        with staging(target) as staged:
+            write_program(program, staged)
+            if comparing.check:
+                result = _compared(result, FileAnswers(staged, result.inputs), port, call, comparing, captured)
+            return result.model_copy(update={"bytes": settle(staged, target)})
+
+
+def export_each(
+    model: nn.Module, examples: Sequence[Any], path: str | Path, **options: Any
+) -> tuple[ExportResult, ...]:
+    """Export every path of a routed model, one file for each example.
+
+    Args:
+        model: A model that runs one task per call, such as ``forward(x, task=1)``.
+        examples: One example for each path.
+        path: Pattern of the files: ``model.onnx`` becomes ``model.0.onnx``, ``model.1.onnx``…
+        **options: As for `export`.
+
+    Returns:
+        One result for each file, in order.
+
+    Raises:
+        ExportError: As `export`; files written before the failure stay.
+    """
+    pattern = Path(path)
+    return tuple(
+        export(model, example, pattern.with_name(f"{pattern.stem}.{i}{pattern.suffix}"), **options)
+        for i, example in enumerate(as_examples(list(examples)))
+    )
+
+
+def _single(example: Any) -> Example:
+    examples = as_examples(example)
+    if len(examples) > 1:
+        raise ContractError(
+            f"{len(examples)} examples were given, but an ONNX file holds one path through the model; use export_each, "
+            "or call export once for each example"
+        )
+    return examples[0]
+
+
+def _view(model: nn.Module) -> nn.Module:
+    try:
+        view = copy.deepcopy(model)
+    except Exception as error:
+        raise ExportError(f"{type(model).__name__} can't be copied, and only a copy is exported: {error}") from error
+    view = view.to("cpu").eval().requires_grad_(requires_grad=False)
+    odd = next((each.dtype for each in view.state_dict().values() if each.dtype is torch.bfloat16), None)
+    if odd is not None:
+        raise ExportError("the model holds bfloat16 weights, which ONNX Runtime can't run; export model.float()")
+    return view
+
+
+def _on_cpu(call: Call) -> Call:
+    return Call(call.with_tensors(call.tensors), call.names, call.tensors)
+
+
+def _dynamic_inputs(call: Call, *, wanted: bool) -> list[torch.Tensor]:
+    # torch.export takes a size of 0 or 1 for a constant
+    return with_batch(call, max(2, call.batch)) if wanted and call.batch else []
+
+
+def _describe(program: Any, captured: Captured, path: Path, how: Comparing) -> ExportResult:
+    graph = program.model.graph
+    return ExportResult(
+        path=str(path),
+        opset=int(program.model.opset_imports[""]),
+        inputs=tuple(each.name for each in graph.inputs),
+        outputs=tuple(each.name for each in graph.outputs),
+        batch="dynamic" if any(captured.axes) else "fixed",
+        batch_reason=captured.fixed_because,
+        bytes=0,
+        tolerance=how.tolerance,
+    )
+
+
+def _compared(
+    result: ExportResult, file: FileAnswers, port: FlatCall, call: Call, how: Comparing, captured: Captured
+) -> ExportResult:
+    facts = {"dynamic": result.batch == "dynamic", "chooses": chooses(captured.program)}
+    found = compare(file, port, call, result.outputs, how, **facts)
+    update = {name: getattr(found, name) for name in ("counted", "tried", "batches", "agreement", "runtime", "notes")}
+    return result.model_copy(update={**update, "checked": True})

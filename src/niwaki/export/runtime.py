@@ -1,0 +1,92 @@
+"""The exported file in ONNX Runtime, and the model's own answers in float32 and float64."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from niwaki.errors import ExportError
+from niwaki.export.blame import reason
+from niwaki.export.calls import FlatCall
+
+__all__ = ["FileAnswers", "OwnAnswers"]
+
+_SILENT = 3  # ONNX Runtime's log level: errors only
+
+
+class FileAnswers:
+    """Runs an ONNX file on the CPU.
+
+    Args:
+        path: The file.
+        names: Names of its inputs, in order.
+
+    Raises:
+        ExportError: When ONNX Runtime refuses the file.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        import onnxruntime  # noqa: PLC0415 - heavy, and only wanted here
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _SILENT
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ExportError(f"ONNX Runtime refuses the exported file: {reason(error)}. Try another opset") from error
+        self._names = tuple(names)
+        self._taken = {each.name for each in self._session.get_inputs()}
+        self.name = f"onnxruntime {onnxruntime.__version__}"
+
+    def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the file's answers, one tensor for each output.
+
+        Raises:
+            ExportError: When it fails on these inputs.
+        """
+        feed = {name: each.numpy() for name, each in zip(self._names, tensors, strict=True) if name in self._taken}
+        try:
+            found = self._session.run(None, feed)
+        except Exception as error:
+            shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feed.items())
+            raise ExportError(
+                f"the exported file fails in ONNX Runtime on {shapes}: {reason(error)}. If it runs at the "
+                "example's own batch size, export with dynamic_batch=False"
+            ) from error
+        return [torch.from_numpy(each) for each in found]
+
+
+class OwnAnswers:
+    """The model's answers, in its own precision and in float64.
+
+    Args:
+        port: The model behind a flat list of tensors.
+    """
+
+    def __init__(self, port: FlatCall) -> None:
+        self._port = port
+        self._double: FlatCall | None = copy.deepcopy(port).double()
+
+    @property
+    def has_double(self) -> bool:
+        """Whether the model runs in float64; known after the first call."""
+        return self._double is not None
+
+    def __call__(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the model's answers and those of its float64 copy (the same ones where it does not run in float64)."""
+        with torch.no_grad():
+            own = list(self._port(list(tensors)))
+            return own, self._exact(tensors) or own
+
+    def _exact(self, tensors: Sequence[Tensor]) -> Any:
+        if self._double is None:
+            return None
+        try:
+            return list(self._double([each.double() if each.is_floating_point() else each for each in tensors]))
+        except Exception:  # noqa: BLE001 - a forward that makes float32 tensors of its own fails here in many ways
+            self._double = None
+            return None
