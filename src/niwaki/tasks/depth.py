@@ -1,0 +1,141 @@
+"""Depth: absolute error over valid pixels; 0, negative, NaN and infinite depths are no labels."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from niwaki.tasks.colours import INVALID, depth_colours
+from niwaki.tasks.maps import check_like
+from niwaki.tasks.masked import blanked, masked_mean
+from niwaki.tasks.meters import Metric
+from niwaki.tasks.reading import Reading
+from niwaki.tasks.ready import ReadyTask, ready
+from niwaki.tasks.task import Picture
+
+__all__ = ["Depth", "DepthScores", "depth_loss", "draw_depth", "valid_depth"]
+
+_NAMES = ("abs", "rel", "rmse", "delta1", "delta2", "delta3")
+
+
+def valid_depth(target: Tensor) -> Tensor:
+    """Return where a depth is a depth: finite and above zero; bool, of the target's shape."""
+    return target.isfinite() & (target > 0)
+
+
+def depth_loss(pred: Tensor, target: Tensor) -> Tensor:
+    """Return the mean absolute error over valid pixels.
+
+    Args:
+        pred: Depth, any shape.
+        target: Depth, the same shape; invalid where not finite or not above zero.
+
+    Returns:
+        A scalar; zero where nothing is valid.
+
+    Example:
+        >>> depth_loss(torch.tensor([2.0, 9.0]), torch.tensor([1.5, 0.0]))
+        tensor(0.5000)
+    """
+    mask = valid_depth(target)
+    return masked_mean((blanked(pred, mask) - blanked(target, mask)).abs(), mask)
+
+
+class DepthScores(Metric):
+    """Errors of depth over all valid pixels it has seen (Eigen et al., 2014).
+
+    ``abs`` is the mean of ``|p - t|``, ``rel`` of ``|p - t| / t``, ``rmse`` the root of the mean square, and ``delta``k
+    the share of pixels with ``max(p / t, t / p) < 1.25^k``; a prediction that is not above zero is never within.
+
+    Example:
+        >>> scores = DepthScores()
+        >>> scores.update(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([1.0, 2.0, 0.0]))
+        >>> round(float(scores.compute()["rmse"]), 4)
+        0.7071
+    """
+
+    full_state_update = False
+    sums: Tensor
+    pixels: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("sums", torch.zeros(len(_NAMES), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("pixels", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, pred: Tensor, target: Tensor) -> None:
+        """Add a batch: prediction and target of one shape."""
+        mask = valid_depth(target)
+        pred, target = pred[mask].float(), target[mask].float()
+        error = (pred - target).abs()
+        ratio = torch.where(pred > 0, torch.maximum(pred / target, target / pred), torch.inf)
+        terms = (error, error / target, error.double().square(), *(ratio < 1.25**k for k in (1, 2, 3)))
+        self.sums += torch.stack([term.sum(dtype=torch.float64) for term in terms])
+        self.pixels += mask.sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the six scores by name; shares as fractions."""
+        means = dict(zip(_NAMES, self.sums / self.pixels, strict=True))
+        return means | {"rmse": means["rmse"].sqrt()}
+
+
+def draw_depth(value: Any, target: Any = None) -> Picture:
+    """Draw a depth map, near bright and far dark, invalid pixels dark grey.
+
+    Args:
+        value: Depth ``[1, H, W]`` or ``[H, W]``.
+        target: Depth whose range sets the colours, so that prediction and truth can be compared; by default `value`.
+
+    Returns:
+        uint8 ``[H, W, 3]``.
+
+    Example:
+        >>> draw_depth(torch.tensor([[1.0, 0.0]]))[0, 1].tolist()
+        [48, 48, 48]
+    """
+    depth = torch.as_tensor(value).detach().float().cpu().reshape(value.shape[-2:])
+    scale = depth if target is None else torch.as_tensor(target).detach().float().cpu().reshape(target.shape[-2:])
+    known = scale[valid_depth(scale)].double().numpy()
+    picture = depth_colours(depth.numpy(), known)
+    picture[~valid_depth(depth).numpy()] = INVALID
+    return picture
+
+
+@ready("depth")
+class Depth(ReadyTask):
+    """How far each pixel is. Prediction and target float ``[N, 1, H, W]``.
+
+    The loss is the mean absolute error. Metrics: ``abs`` (primary) and ``rmse`` in the unit of the data, ``rel``,
+    ``delta1``, ``delta2``, ``delta3`` (percent of pixels within a factor of 1.25, 1.25^2, 1.25^3).
+
+    Args:
+        name: Key of the task.
+        unit: Unit of the data; Cityscapes' scaled disparity has none.
+
+    Raises:
+        SettingError: When an option is not allowed.
+
+    Example:
+        >>> Depth().loss(torch.full((1, 1, 1, 2), 3.0), torch.tensor([[[[2.5, torch.nan]]]]))
+        tensor(0.5000)
+    """
+
+    def __init__(self, *, name: str = "depth", unit: str = "m") -> None:
+        self.settings = self.settings_class(name=name, unit=unit)
+        scores = DepthScores()
+        metrics = {
+            "abs": Reading(scores, "lower", unit, key="abs"),
+            "rel": Reading(scores, "lower", key="rel"),
+            "rmse": Reading(scores, "lower", unit, key="rmse"),
+        }
+        metrics |= {each: Reading(scores, "higher", "%", key=each, scale=100) for each in _NAMES[3:]}
+        super().__init__(
+            name,
+            loss=depth_loss,
+            metrics=metrics,
+            primary="abs",
+            draw=draw_depth,
+            labelled=valid_depth,
+            check=partial(check_like, channels=1),
+        )
