@@ -94,10 +94,10 @@ def record() -> Record:
 
 
 ROWS: list[dict[str, Any]] = [
-    {"stage": "dense", "step": 1, "epoch": 1, "losses": {"seg": 2.0, "depth": 1.0}},
-    {"stage": "dense", "step": 2, "epoch": 1, "losses": {"seg": 1.0}},
-    {"stage": "dense", "step": 2, "epoch": 1, "validation": DENSE},
-    {"stage": "small", "step": 1, "epoch": 1, "losses": {"seg": 0.5, "depth": 0.5}},
+    {"stage": "dense", "kind": "step", "step": 1, "epoch": 0, "loss": {"seg": 2.0, "depth": 1.0}},
+    {"stage": "dense", "kind": "step", "step": 2, "epoch": 0, "loss": {"seg": 1.0}},
+    {"stage": "dense", "kind": "epoch", "step": 2, "epoch": 0, "quality": DENSE},
+    {"stage": "small", "kind": "step", "step": 1, "epoch": 0, "loss": {"seg": 0.5, "depth": 0.5}},
 ]
 
 

@@ -26,18 +26,18 @@ def curve_chart(stages: dict[str, list[dict[str, Any]]]) -> Any | None:
     """Draw each task's training loss against optimizer steps, one panel a task, one line a stage.
 
     Args:
-        stages: Stage to rows of `metrics.jsonl`; rows with ``losses`` are drawn.
+        stages: Stage to rows of `metrics.jsonl`; rows with ``loss`` are drawn.
 
     Returns:
         A plotly figure, or None when no losses were written.
     """
-    tasks = _keys(stages, "losses")
+    tasks = _keys(stages, "loss")
     if not tasks:
         return None
     figure = _panels([f"{task}: training loss" for task in tasks])
     for colour, (stage, rows) in zip(_cycle(len(stages)), stages.items(), strict=True):
         for column, task in enumerate(tasks, 1):
-            points = [(row["step"], row["losses"][task]) for row in rows if task in row.get("losses", {})]
+            points = [(row["step"], row["loss"][task]) for row in rows if task in row.get("loss", {})]
             _line(figure, _thin(points), name=stage, colour=colour, column=column, smooth=True)
     figure.update_xaxes(title_text="optimizer step of the stage")
     return figure
@@ -47,21 +47,21 @@ def validation_chart(stages: dict[str, list[dict[str, Any]]], primary: dict[str,
     """Draw each task's primary metric on the validation split against epochs.
 
     Args:
-        stages: Stage to rows of `metrics.jsonl`; rows with ``validation`` are drawn.
+        stages: Stage to rows of `metrics.jsonl`; rows with ``quality`` are drawn.
         primary: Task to its primary metric.
 
     Returns:
         A plotly figure, or None when nothing was validated.
     """
-    if not _keys(stages, "validation"):
+    if not _keys(stages, "quality"):
         return None
     figure = _panels([f"{task}: {metric}" for task, metric in primary.items()])
     for colour, (stage, rows) in zip(_cycle(len(stages)), stages.items(), strict=True):
         for column, (task, metric) in enumerate(primary.items(), 1):
             points = [
-                (row["epoch"], row["validation"][task][metric])
+                (row["epoch"], row["quality"][task][metric])
                 for row in rows
-                if metric in row.get("validation", {}).get(task, {})
+                if metric in row.get("quality", {}).get(task, {})
             ]
             _line(figure, points, name=stage, colour=colour, column=column, smooth=False)
     figure.update_xaxes(title_text="epoch of the stage")

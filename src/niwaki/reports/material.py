@@ -78,7 +78,7 @@ def _stages(path: Path) -> dict[str, list[Row]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise FileError(f"{path}:{number}: not a line of JSON ({error.msg}); remove it or run again") from None
-        stages.setdefault(str(row.get("stage", "training")), []).append(row)
+        stages.setdefault(str(row.get("stage") or "training"), []).append(row)
     return stages
 
 
