@@ -1,0 +1,137 @@
+"""The form of every file here: safetensors, a manifest in its header, digests of both.
+
+Nothing in it is code: reading one never runs anything. A changed bit anywhere is noticed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from niwaki.errors import FileError
+from niwaki.files.atomic import atomic_target
+from niwaki.version import __version__
+
+__all__ = ["FORMAT", "read_container", "read_manifest_of", "write_container"]
+
+FORMAT = 1
+"""Version of the file form; every release reads its own and all older ones."""
+
+_MANIFEST, _DIGEST = "niwaki", "niwaki_sha256"
+
+
+def write_container(path: str | Path, kind: str, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
+    """Write tensors and a manifest, atomically.
+
+    Args:
+        path: The file.
+        kind: What the file holds: ``"model"`` or ``"state"``.
+        tensors: Name to tensor.
+        manifest: Plain JSON data; format, kind, versions and the digest of the tensors are added.
+
+    Raises:
+        FileError: When the file can't be written.
+    """
+    ready = _apart(tensors)
+    heading = {"format": FORMAT, "kind": kind, "niwaki": __version__, "torch": str(torch.__version__)}
+    text = json.dumps({**heading, **manifest, "sha256": _digest(ready)}, separators=(",", ":"))
+    metadata = {_MANIFEST: text, _DIGEST: hashlib.sha256(text.encode()).hexdigest()}
+    with atomic_target(path) as temporary:
+        try:
+            save_file(ready, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error  # it wraps the system's errors, such as a full disk
+
+
+def read_container(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_container` wrote.
+
+    Args:
+        path: The file.
+        kind: What it must hold.
+
+    Returns:
+        Tensors on the CPU, in memory of their own, and the manifest.
+
+    Raises:
+        FileError: When the file is missing, truncated, altered, of another kind, or of a newer format.
+    """
+    manifest = read_manifest_of(path, kind)
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no mapping
+    if _digest(tensors) != manifest["sha256"]:
+        raise FileError(
+            f"{path} was altered: its tensors don't have the digest of the manifest; use another copy of it"
+        )
+    return tensors, manifest
+
+
+def read_manifest_of(path: str | Path, kind: str) -> dict[str, Any]:
+    """Read a file's manifest alone, and check it.
+
+    Args:
+        path: The file.
+        kind: What it must hold.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        FileError: As `read_container`, but altered tensors are not noticed.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    text = metadata.get(_MANIFEST)
+    if text is None:
+        raise FileError(f"{path} holds tensors but was not written by Niwaki: its header has no manifest")
+    if hashlib.sha256(text.encode()).hexdigest() != metadata.get(_DIGEST):
+        raise FileError(f"{path} was altered: its manifest does not have its digest; use another copy of the file")
+    manifest: dict[str, Any] = json.loads(text)
+    if manifest["format"] > FORMAT:
+        raise FileError(
+            f"{path} has file format {manifest['format']}, written by niwaki {manifest['niwaki']}; this niwaki "
+            f"({__version__}) reads formats up to {FORMAT}: upgrade it"
+        )
+    if manifest["kind"] != kind:
+        raise FileError(f"{path} holds a {manifest['kind']}, not a {kind}")
+    return manifest
+
+
+def _opened(path: str | Path) -> Any:
+    if not Path(path).is_file():
+        raise FileError(f"there is no file {path}")
+    try:
+        return safe_open(path, framework="pt", device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FileError(
+            f"{path} is truncated, altered or no safetensors file ({error}); use another copy of it"
+        ) from error
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor contiguous and in memory of its own: the form safetensors takes."""
+    ready: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, each in tensors.items():
+        tensor = each.detach().cpu().contiguous()
+        memory = tensor.untyped_storage().data_ptr()
+        ready[name] = tensor.clone() if memory in taken else tensor
+        taken.add(memory)
+    return ready
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
+        if tensor.numel():
+            plain = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+            found.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

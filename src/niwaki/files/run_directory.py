@@ -1,0 +1,157 @@
+"""The directory of one run: its files' names, its lock, and the refusal to write over another run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from niwaki.errors import FileError
+from niwaki.files.atomic import is_leftover, write_atomically
+from niwaki.files.lock import Lock
+
+__all__ = ["RunDirectory"]
+
+_NAMES = {
+    "recipe": "recipe.yaml",
+    "metrics": "metrics.jsonl",
+    "checkpoint": "checkpoint.safetensors",
+    "model": "model.safetensors",
+    "onnx": "model.onnx",
+    "record": "record.json",
+    "report": "report.html",
+}
+
+
+class RunDirectory:
+    """A directory that belongs to one run while this object is open.
+
+    Args:
+        path: The directory; it is made when missing.
+        recipe: The resolved recipe, as plain data; it is written to ``recipe.yaml``.
+        resume: Whether to go on with the run that is there.
+
+    Raises:
+        FileError: When the directory holds another run, holds none although it is to be resumed, was begun with another
+            recipe (the message names the first setting that differs), or is in use.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, RunDirectory(f"{folder}/run", {"seed": 0}) as run:
+        ...     run.recipe.read_text().strip()
+        'seed: 0'
+    """
+
+    def __init__(self, path: str | Path, recipe: Mapping[str, Any], *, resume: bool = False) -> None:
+        self.path = Path(path)
+        self._make()
+        self._lock = Lock(self.path / ".lock")
+        try:
+            self._claim(recipe, resume=resume)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / _NAMES["recipe"]
+
+    @property
+    def metrics(self) -> Path:
+        """One line of plain data for each thing measured while training."""
+        return self.path / _NAMES["metrics"]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The resumable state."""
+        return self.path / _NAMES["checkpoint"]
+
+    @property
+    def model(self) -> Path:
+        """The compressed model."""
+        return self.path / _NAMES["model"]
+
+    @property
+    def onnx(self) -> Path:
+        """The exported model."""
+        return self.path / _NAMES["onnx"]
+
+    @property
+    def record(self) -> Path:
+        """What was measured."""
+        return self.path / _NAMES["record"]
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.path / _NAMES["report"]
+
+    def write(self, path: Path, content: str | bytes) -> None:
+        """Write one of the run's files, whole or not at all.
+
+        Args:
+            path: One of the paths above.
+            content: Text or bytes.
+
+        Raises:
+            FileError: When it can't be written.
+        """
+        write_atomically(path, content)
+
+    def close(self) -> None:
+        """Give the directory free for another process."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"can't make the run directory {self.path}: {error.strerror}; choose another") from None
+
+    def _claim(self, recipe: Mapping[str, Any], *, resume: bool) -> None:
+        found = [name for name in _NAMES.values() if (self.path / name).exists()]
+        if resume:
+            self._go_on(recipe)
+            return
+        if found:
+            raise FileError(
+                f"{self.path} holds a run already ({', '.join(found)}); resume it, or choose another directory"
+            )
+        write_atomically(self.recipe, _as_yaml(recipe))
+
+    def _go_on(self, recipe: Mapping[str, Any]) -> None:
+        if not self.recipe.exists():
+            raise FileError(f"there is no run to resume in {self.path}: it has no {_NAMES['recipe']}")
+        try:
+            before = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise FileError(f"{self.recipe} can't be read: {error}; begin the run anew in another directory") from None
+        _require_same(before, yaml.safe_load(_as_yaml(recipe)), self.recipe)
+        for each in self.path.iterdir():
+            if is_leftover(each):
+                each.unlink(missing_ok=True)
+
+
+def _as_yaml(recipe: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True)
+
+
+def _require_same(before: Any, now: Any, path: Path, place: str = "") -> None:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*before, *now]):
+            _require_same(before.get(key), now.get(key), path, f"{place}.{key}" if place else str(key))
+    elif before != now:
+        raise FileError(
+            f"can't resume with another recipe: {place or 'the recipe'} is {now!r}, but {before!r} in {path}; use the "
+            "recipe the run was begun with, or choose another directory"
+        )
