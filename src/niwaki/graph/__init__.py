@@ -1,6 +1,34 @@
 """What a model computes, read from its exported program: channels, parts and costs."""
 
-from niwaki.graph.channels import ChannelGroup, Channels, Labels, State, UnknownOperator
+from niwaki.graph.channels import Channels
+from niwaki.graph.classes import ChannelGroup, Classes, Labels, State, UnknownOperator
+from niwaki.graph.find import find_channels
+from niwaki.graph.macs import node_macs, uncounted
+from niwaki.graph.naming import canonical_names, named_tensors
+from niwaki.graph.parts import Parts, find_parts, node_tasks
+from niwaki.graph.paths import example_from_spec
 from niwaki.graph.program import Program, Traced
+from niwaki.graph.size import planned_size
+from niwaki.graph.trace import trace
 
-__all__ = ["ChannelGroup", "Channels", "Labels", "Program", "State", "Traced", "UnknownOperator"]
+__all__ = [
+    "ChannelGroup",
+    "Channels",
+    "Classes",
+    "Labels",
+    "Parts",
+    "Program",
+    "State",
+    "Traced",
+    "UnknownOperator",
+    "canonical_names",
+    "example_from_spec",
+    "find_channels",
+    "find_parts",
+    "named_tensors",
+    "node_macs",
+    "node_tasks",
+    "planned_size",
+    "trace",
+    "uncounted",
+]

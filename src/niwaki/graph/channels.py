@@ -1,60 +1,20 @@
-"""Channel classes and groups: what of a model lives and dies together."""
+"""The channels of a model: what of it lives and dies together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from niwaki.errors import GraphError
+from niwaki.graph.classes import ChannelGroup, Classes, Labels, State, UnknownOperator
+from niwaki.graph.explain import Explainer
+from niwaki.graph.groups import group_classes
 from niwaki.graph.program import Traced
-from niwaki.records import Slice
+from niwaki.graph.solve import Solution
 
-__all__ = ["ChannelGroup", "Channels", "Labels", "State", "UnknownOperator"]
-
-Classes = NDArray[np.int64]
-Labels = tuple[Classes | None, ...]
-State = Labels | list[Labels] | None
-
-
-@dataclass(frozen=True, eq=False)
-class ChannelGroup:
-    """Classes that share a dimension of some tensor, directly or through others.
-
-    Attributes:
-        name: Module of the first parameter that produces the channels.
-        classes: Class ids, in the order of the channels; channel j of the group is ``classes[j]``.
-        slices: Where each channel lies, in every parameter and buffer; positions are empty where it does not.
-        strata: For each channel the index of its stratum: channels with the same number of positions in the same
-            arrays, which may replace one another.
-        reason: Why nothing of the group can go, or None.
-    """
-
-    name: str
-    classes: Classes
-    slices: tuple[Slice, ...]
-    strata: Classes
-    reason: str | None = None
-
-    @property
-    def size(self) -> int:
-        """The number of channels."""
-        return len(self.classes)
-
-
-@dataclass(frozen=True)
-class UnknownOperator:
-    """An operator without a rule, which froze the channels it read.
-
-    Attributes:
-        node: Name of the node in its program.
-        operator: Such as ``aten.cholesky.default``.
-        module: Dotted name of the module that called it.
-        tensors: Canonical names of the parameters and buffers whose channels it froze.
-    """
-
-    node: str
-    operator: str
-    module: str
-    tensors: tuple[str, ...]
+__all__ = ["Channels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +32,10 @@ class Channels:
         unknown: Operators without a rule.
         shuffles: Nodes that end a chain of views which permutes channels: the program can be cut at any channels
             there, Python code that reshapes by ``(groups, channels // groups)`` can not.
+        reasons: Class that is neither frozen nor removable to the reason.
+        solution: The classes before they were grouped, with the demands they come from.
+        explainer: Answers why a position is frozen.
+        memo: What was worked out once, such as the terms of the size.
     """
 
     traced: Traced
@@ -83,3 +47,47 @@ class Channels:
     frozen: dict[str, str]
     unknown: tuple[UnknownOperator, ...]
     shuffles: tuple[str, ...]
+    reasons: dict[int, str]
+    solution: Solution
+    explainer: Explainer
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """The number of classes, the frozen class 0 among them."""
+        return len(self.removable)
+
+    def why(self, name: str) -> str:
+        """Say which positions of a tensor can't go, and what froze them.
+
+        Args:
+            name: A parameter's or buffer's name, an alias as well.
+
+        Returns:
+            One line for each dimension.
+
+        Raises:
+            GraphError: When no tensor has that name.
+        """
+        canonical = self.traced.names.get(name)
+        if canonical is None:
+            close = get_close_matches(name, self.traced.names, n=3)
+            hint = f"; did you mean {', '.join(close)}?" if close else ""
+            raise GraphError(f"no parameter or buffer is named {name!r}{hint}")
+        return self.explainer.tensor(canonical)
+
+    def freeze(self, classes: Classes, reason: str) -> "Channels":
+        """Return the channels with some classes kept for good; class ids stay as they are.
+
+        Args:
+            classes: Class ids.
+            reason: Why, for the groups of which nothing is left.
+
+        Returns:
+            New channels.
+        """
+        removable = self.removable.copy()
+        removable[classes] = False
+        reasons = {**self.reasons, **dict.fromkeys(np.unique(classes).tolist(), reason)}
+        groups = group_classes(self.solution, removable, reasons)
+        return replace(self, removable=removable, groups=groups, reasons=reasons, memo={})

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
@@ -20,9 +21,10 @@ class Program:
         exported: What ``torch.export`` returned. Its parameters are the caller's own tensors: never run it in place.
         example: The example, in eval mode as given, in train mode with the batch doubled where that was possible.
         training: Whether the model was in train mode.
-        index: Which of the examples it is.
         tensors: Placeholder node to the canonical name of its parameter or buffer.
         outputs: Output or task name to the names of the nodes that produce it.
+        index: Which of the examples it is.
+        memo: What was counted once, such as MACs.
     """
 
     exported: ExportedProgram
@@ -31,11 +33,13 @@ class Program:
     tensors: dict[str, str]
     outputs: dict[str, list[str]]
     index: int = 0
+    memo: dict[str, Any] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
         """The graph of ATen nodes, in order."""
-        return self.exported.graph
+        graph: Graph = self.exported.graph
+        return graph
 
     def node(self, name: str) -> Node:
         """Return a node by its name.

@@ -1,0 +1,161 @@
+"""One node of a program as its rule sees it: arguments by name, the labels and shapes of its tensors."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, cast
+
+import torch
+from torch import fx
+
+from niwaki.graph.edges import Edges, Units
+
+__all__ = ["Call", "Dims", "arguments_of", "operator_name", "shape_of"]
+
+Dims = list[Units | None]
+
+
+def shape_of(node: fx.Node, index: int | None = None) -> tuple[int, ...]:
+    """Return the shape of a node's tensor, or of one of its tensors.
+
+    Args:
+        node: A node of an exported program.
+        index: Which tensor, where the node returns several.
+
+    Returns:
+        The sizes; a size known only at run time raises.
+    """
+    value = node.meta["val"]
+    return tuple(int(size) for size in (value if index is None else value[index]).shape)
+
+
+def operator_name(node: fx.Node) -> str:
+    """Return an ATen operator's name without namespace, overload and the underscore of in-place forms.
+
+    Args:
+        node: A node that calls something.
+
+    Returns:
+        Such as ``add`` for ``aten.add_.Tensor``; other targets give their own name.
+    """
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return str(getattr(node.target, "__name__", node.target))
+    namespace, _, name = str(schema.name).partition("::")
+    plain = name.removesuffix("_")
+    return plain if namespace == "aten" else f"{namespace}.{plain}"
+
+
+def arguments_of(node: fx.Node) -> dict[str, Any]:
+    """Return a node's arguments by the names of its operator's schema, with defaults.
+
+    Args:
+        node: A node whose target is an operator with a schema.
+
+    Returns:
+        Argument name to value; tensors are nodes.
+    """
+    schema = cast("Any", node.target)._schema  # noqa: SLF001  # the only place torch keeps it
+    found = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
+    found.update(zip((argument.name for argument in schema.arguments), node.args, strict=False))
+    found.update(node.kwargs)
+    return found
+
+
+class Call:
+    """A node with the labels of what it reads.
+
+    Args:
+        node: The node; its target is an operator with a schema.
+        states: Labels of the nodes walked so far: a list per dimension, or a list of these for several tensors.
+        edges: Where the rule adds its demands.
+        permutations: Whether channels may be permuted freely; else what Python interleaves keeps its shape.
+
+    Attributes:
+        produced: Nodes and dimensions the rule found to produce channels.
+        bounds: Nodes, dimensions and the positions where the rule found them cut.
+        shuffled: Whether the rule let channels be permuted.
+    """
+
+    def __init__(self, node: fx.Node, states: dict[fx.Node, Any], edges: Edges, *, permutations: bool = False) -> None:
+        self.node = node
+        self.edges = edges
+        self.permutations = permutations
+        self.produced: list[tuple[fx.Node, int]] = []
+        self.bounds: list[tuple[fx.Node, int, set[int]]] = []
+        self.shuffled = False
+        self._states = states
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments by the names of the operator's schema, with defaults."""
+        return arguments_of(self.node)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an argument, or a default where the operator has none of that name."""
+        return self.arguments.get(name, default)
+
+    @cached_property
+    def tensors(self) -> list[fx.Node]:
+        """The nodes of all tensors the node reads, in order, also those inside lists."""
+        return [node for node in self.node.all_input_nodes if isinstance(node.meta.get("val"), torch.Tensor)]
+
+    @property
+    def main(self) -> fx.Node:
+        """The first tensor among the arguments."""
+        return self.tensors[0]
+
+    def labels(self, argument: fx.Node | str) -> Dims:
+        """Return a copy of the labels of a tensor argument, one for each dimension."""
+        node = self.arguments[argument] if isinstance(argument, str) else argument
+        return list(self._states[node])
+
+    def shape(self, argument: fx.Node | str) -> tuple[int, ...]:
+        """Return the shape of a tensor argument."""
+        return shape_of(self.arguments[argument] if isinstance(argument, str) else argument)
+
+    def has(self, argument: str) -> bool:
+        """Whether an optional tensor was given."""
+        return isinstance(self.arguments.get(argument), fx.Node)
+
+    @property
+    def many(self) -> bool:
+        """Whether the node returns several tensors."""
+        return isinstance(self.node.meta["val"], list | tuple)
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        """The shape of the returned tensor."""
+        return shape_of(self.node)
+
+    @property
+    def outs(self) -> list[tuple[int, ...]]:
+        """The shapes of all returned tensors; empty for those that are none."""
+        value = self.node.meta["val"]
+        return [shape_of(self.node, i) if isinstance(each, torch.Tensor) else () for i, each in enumerate(value)]
+
+    def dim(self, argument: fx.Node | str, name: str = "dim") -> int:
+        """Return the dimension an argument names, counted from the front."""
+        rank = len(self.shape(argument))
+        return int(self.arguments[name]) % max(rank, 1)
+
+    def produces(self, argument: str, dim: int) -> None:
+        """Say that a dimension of a tensor argument, a weight, is where channels are made."""
+        self.produced.append((self.arguments[argument], dim))
+
+    def bounded(self, node: fx.Node, dim: int, positions: set[int]) -> None:
+        """Say that Python cuts a dimension at positions; only labelled dimensions matter."""
+        if self._states[node][dim] is not None:
+            self.bounds.append((node, dim, positions))
+
+    def freeze(self, dims: Iterable[Units | None]) -> None:
+        """Freeze every label given."""
+        for units in dims:
+            self.edges.freeze(units)
+
+    def freeze_inputs(self) -> None:
+        """Freeze everything the node reads."""
+        for node in self.tensors:
+            self.freeze(self._states[node])

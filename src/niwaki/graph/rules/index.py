@@ -1,0 +1,49 @@
+"""Look-ups: the dimension indexed is frozen, the others pass."""
+
+from torch import Tensor, fx
+
+from niwaki.graph.call import Call
+from niwaki.graph.rules.table import Result, rule
+
+__all__ = ["embedding", "gather", "index", "index_select"]
+
+
+@rule("index_select")
+def index_select(call: Call) -> Result:
+    """Freeze the dimension selected from: the index counts its positions."""
+    dims, dim = call.labels("self"), call.dim("self")
+    call.edges.freeze(dims[dim])
+    dims[dim] = None
+    return dims
+
+
+@rule("gather")
+def gather(call: Call) -> Result:
+    """Freeze everything: the index is as wide as the result in every dimension."""
+    call.freeze_inputs()
+    return [None] * len(call.out)
+
+
+@rule("index")
+def index(call: Call) -> Result:
+    """Freeze the one dimension that is indexed; several at once are not covered."""
+    given = [(at, each) for at, each in enumerate(call["indices"]) if isinstance(each, fx.Node)]
+    dims = call.labels("self")
+    if len(given) != 1:
+        return None
+    at, node = given[0]
+    value = node.meta["val"]
+    if not isinstance(value, Tensor) or value.is_floating_point() or value.dtype.itemsize == 1:
+        return None
+    call.edges.freeze(dims[at])
+    call.freeze(call.labels(node))
+    return [*dims[:at], *[None] * value.ndim, *dims[at + 1 :]]
+
+
+@rule("embedding")
+def embedding(call: Call) -> Result:
+    """Rows are looked up by number, columns are channels."""
+    weight = call.labels("weight")
+    call.edges.freeze(weight[0])
+    call.freeze(call.labels("indices"))
+    return [*[None] * len(call.shape("indices")), weight[1]]

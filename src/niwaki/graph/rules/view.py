@@ -1,0 +1,21 @@
+"""Views: dimensions are split and merged, labels follow."""
+
+from niwaki.graph.call import Call
+from niwaki.graph.rules.table import Result, rule
+from niwaki.graph.segments import reshape_labels
+
+__all__ = ["VIEWS", "view"]
+
+VIEWS = (
+    "view", "reshape", "_unsafe_view", "_reshape_alias", "flatten", "unflatten", "squeeze", "unsqueeze", "reshape_as",
+    "view_as", "ravel", "atleast_2d", "atleast_3d",
+)  # fmt: skip
+
+
+@rule(*VIEWS)
+def view(call: Call) -> Result:
+    """Carry labels from the input's shape to the result's; a view as another type is not covered."""
+    shape, out = call.shape(call.main), call.out
+    if call.main.meta["val"].dtype != call.node.meta["val"].dtype:
+        return None
+    return reshape_labels(call.edges, call.labels(call.main), shape, out)

@@ -1,0 +1,182 @@
+"""Read a model once: export it on every example, in eval and in train mode, and name what the programs hold."""
+
+import copy
+import random
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind
+from torch.utils import _pytree as pytree
+
+from niwaki.contract import Example, as_examples, name_outputs
+from niwaki.errors import ContractError, GraphError
+from niwaki.graph.inline import inline_regions
+from niwaki.graph.naming import canonical_names, named_tensors
+from niwaki.graph.paths import doubled
+from niwaki.graph.program import Program, Traced
+
+__all__ = ["trace"]
+
+
+def trace(model: nn.Module, example: Any, *, tasks: Sequence[str] | None = None) -> Traced:
+    """Export a model on its examples in eval and train mode.
+
+    The caller's model is left as it was, bit for bit; the programs hold its own parameters, not copies.
+
+    Args:
+        model: Any module whose forward ``torch.export`` can read.
+        example: A tensor, a tuple of positional inputs, an `Example`, or a list of these (several paths).
+        tasks: Names of the outputs, in order, where the model returns a tuple or one tensor. When each of several
+            examples returns one tensor, example i answers task i.
+
+    Returns:
+        The programs with their tensors and outputs named.
+
+    Raises:
+        GraphError: When neither mode of an example can be exported; the message carries torch's own reason.
+        ContractError: When the example or the model's output is of no known form.
+
+    Example:
+        >>> traced = trace(nn.Linear(3, 2), torch.zeros(1, 3))
+        >>> [(program.training, program.outputs) for program in traced.programs]
+        [(False, {'output': ['linear']}), (True, {'output': ['linear']})]
+    """
+    examples = as_examples(example)
+    names = canonical_names(model)
+    twin = _twin(model)
+    programs: list[Program] = []
+    notes: list[str] = []
+    for index, each in enumerate(examples):
+        routed = _names_of_route(index, len(examples), tasks)
+        found, remarks = _both_modes(twin, each, index, (names, routed))
+        programs += found
+        notes += remarks
+    tensors = {names[name]: tensor for name, tensor in named_tensors(model)}
+    return Traced(
+        programs=tuple(programs),
+        names=names,
+        shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()},
+        parameters=frozenset(name for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)),
+        tasks=_tasks(programs),
+        notes=tuple(notes),
+    )
+
+
+def _twin(model: nn.Module) -> nn.Module:
+    """Copy the modules and share the parameters and buffers: export reads only their shapes."""
+    shared = {id(tensor): tensor for _, tensor in named_tensors(model)}
+    try:
+        return copy.deepcopy(model, shared)
+    except Exception as error:
+        raise GraphError(
+            f"the model can't be copied ({type(error).__name__}: {_first_line(error)}); a model holds only what "
+            "copy.deepcopy can copy: detach tensors kept as attributes, drop open files and locks"
+        ) from error
+
+
+def _names_of_route(index: int, routes: int, tasks: Sequence[str] | None) -> list[str] | None:
+    if tasks is None:
+        return [f"output{index}"] if routes > 1 else None
+    if routes > 1 and len(tasks) == routes:
+        return [tasks[index]]
+    return list(tasks)
+
+
+def _both_modes(
+    twin: nn.Module, example: Example, index: int, naming: tuple[dict[str, str], list[str] | None]
+) -> tuple[list[Program], list[str]]:
+    programs: list[Program] = []
+    failures: list[str] = []
+    for training in (False, True):
+        inputs = [doubled(example), example] if training else [example]
+        exported, used, failure = _export_first(twin, inputs, training=training)
+        if exported is None:
+            mode = "train" if training else "eval"
+            failures.append(f"{mode} mode of {example!r} can't be exported: {failure}")
+            continue
+        inline_regions(exported.graph_module)
+        names, routed = naming
+        programs.append(
+            Program(exported, used, training, _tensor_names(exported, names), _outputs(exported, routed), index)
+        )
+    if not programs:
+        raise GraphError(
+            f"torch.export can't read the model ({'; '.join(failures)}). Take data-dependent Python out of forward, "
+            "or give the tensor part of the model (backbone and heads) alone"
+        )
+    return programs, [f"{failure}; parameters that only this mode reaches are kept whole" for failure in failures]
+
+
+def _export_first(
+    twin: nn.Module, inputs: list[Example], *, training: bool
+) -> tuple[ExportedProgram | None, Example, str]:
+    failure = ""
+    for each in inputs:
+        try:
+            return _export(twin, each, training=training), each, ""
+        except Exception as error:  # noqa: BLE001  # whatever the user's forward or torch.export raises
+            failure = failure or f"{type(error).__name__}: {_first_line(error)}"
+    return None, inputs[0], failure
+
+
+def _export(twin: nn.Module, example: Example, *, training: bool) -> ExportedProgram:
+    twin.train(training)
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  # saved for the caller, not drawn from
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own: deprecations inside torch.export, constants it lifts
+            return torch.export.export(twin, example.args, example.kwargs, strict=False)
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002  # the same
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no message"
+
+
+def _tensor_names(exported: ExportedProgram, names: dict[str, str]) -> dict[str, str]:
+    signature = exported.graph_signature
+    held = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    return {node: names[target] for node, target in held.items() if target in names}
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """Stands for one returned value while the outputs are named; None for a value that is no tensor."""
+
+    node: str | None
+    shape: tuple[int, ...] = ()
+
+
+def _outputs(exported: ExportedProgram, routed: list[str] | None) -> dict[str, list[str]]:
+    returned = exported.graph.output_node().args[0]
+    assert isinstance(returned, tuple | list)
+    kinds = [spec.kind for spec in exported.graph_signature.output_specs]
+    leaves = [
+        _Leaf(value.name if isinstance(value, fx.Node) else None)
+        for value, kind in zip(returned, kinds, strict=True)
+        if kind == OutputKind.USER_OUTPUT
+    ]
+    assert exported.call_spec.out_spec is not None
+    result = pytree.tree_unflatten(leaves, exported.call_spec.out_spec)
+    try:
+        named = name_outputs(result, routed)
+    except ContractError:
+        if routed is None or not isinstance(result, tuple | list):
+            raise
+        named = name_outputs(result)
+    found = {name: [leaf.node for leaf in pytree.tree_leaves(value) if leaf.node] for name, value in named.items()}
+    return {name: nodes for name, nodes in found.items() if nodes}
+
+
+def _tasks(programs: list[Program]) -> tuple[str, ...]:
+    evaluated = [program for program in programs if not program.training] or programs
+    return tuple(dict.fromkeys(name for program in evaluated for name in program.outputs))
