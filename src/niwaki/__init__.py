@@ -8,20 +8,92 @@ Example:
     Budget(macs=0.5)
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from niwaki.version import __version__
 
 if TYPE_CHECKING:
+    from niwaki.balance import DWA as DWA
+    from niwaki.balance import Equal as Equal
+    from niwaki.balance import Uncertainty as Uncertainty
     from niwaki.contract import Example as Example
+    from niwaki.export import export as export
+    from niwaki.files import load as load
+    from niwaki.files import save as save
+    from niwaki.measure import measure as measure
+    from niwaki.methods import Chain as Chain
+    from niwaki.methods import Magnitude as Magnitude
+    from niwaki.methods import RandomScore as RandomScore
+    from niwaki.methods import StructuredPruning as StructuredPruning
+    from niwaki.methods.prune import plan as plan
+    from niwaki.methods.prune import prune as prune
+    from niwaki.models import MultiTaskNet as MultiTaskNet
     from niwaki.records import delta as delta
     from niwaki.settings import Budget as Budget
+    from niwaki.surgery import Plan as Plan
+    from niwaki.surgery import reestimate_batchnorm as reestimate_batchnorm
+    from niwaki.tasks import Classification as Classification
+    from niwaki.tasks import Depth as Depth
+    from niwaki.tasks import Heatmap as Heatmap
+    from niwaki.tasks import Regression as Regression
+    from niwaki.tasks import Segmentation as Segmentation
+    from niwaki.tasks import SurfaceNormals as SurfaceNormals
+    from niwaki.tasks import Task as Task
+    from niwaki.tasks import task_losses as task_losses
+    from niwaki.train import Training as Training
+    from niwaki.train import compress as compress
+    from niwaki.train import evaluate as evaluate
+    from niwaki.train import fit as fit
 
 _HOMES = {
+    "niwaki.balance": (
+        "DWA",
+        "Equal",
+        "Uncertainty",
+    ),
     "niwaki.contract": ("Example",),
+    "niwaki.export": ("export",),
+    "niwaki.files": (
+        "load",
+        "save",
+    ),
+    "niwaki.measure": ("measure",),
+    "niwaki.methods": (
+        "Chain",
+        "Magnitude",
+        "RandomScore",
+        "StructuredPruning",
+    ),
+    "niwaki.methods.prune": (
+        "plan",
+        "prune",
+    ),
+    "niwaki.models": ("MultiTaskNet",),
     "niwaki.records": ("delta",),
     "niwaki.settings": ("Budget",),
+    "niwaki.surgery": (
+        "Plan",
+        "reestimate_batchnorm",
+    ),
+    "niwaki.tasks": (
+        "Classification",
+        "Depth",
+        "Heatmap",
+        "Regression",
+        "Segmentation",
+        "SurfaceNormals",
+        "Task",
+        "task_losses",
+    ),
+    "niwaki.train": (
+        "Training",
+        "compress",
+        "evaluate",
+        "fit",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -36,3 +108,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps `niwaki.measure` and `niwaki.export` the functions when the rooms of these names are imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

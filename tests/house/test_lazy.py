@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -31,3 +32,11 @@ def test_every_public_name_is_there_and_documented() -> None:
 def test_an_unknown_name_is_answered_with_the_known() -> None:
     with pytest.raises(AttributeError, match="niwaki has no 'prun'; it has: .*Budget"):
         _ = niwaki.prun
+
+
+def test_functions_keep_their_names_when_rooms_of_these_names_are_imported() -> None:
+    import_module("niwaki.export")
+    import_module("niwaki.measure")
+    assert callable(niwaki.export)
+    assert callable(niwaki.measure)
+    assert sys.modules["niwaki.measure"].measure is niwaki.measure

@@ -1,0 +1,130 @@
+"""What a run would do: its steps, the time and the disk they would take, and whether the budget can be reached."""
+
+import time
+from dataclasses import dataclass
+from math import ceil
+
+from torch import nn
+from torch.utils.data import Subset
+
+from niwaki.measure import measure
+from niwaki.recipes.recipe import Recipe
+from niwaki.recipes.workplace import Workplace, open_workplace
+from niwaki.records import Cost
+from niwaki.train import Progress, Silent, Training, evaluate, fit
+
+__all__ = ["Forecast", "forecast"]
+
+_TRIAL_STEPS = 4
+_TRIAL_SAMPLES = 32
+_STATES = 3
+"""Copies of the weights in a checkpoint: the model, and two moments of Adam; the best epoch's adds another."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of a run.
+
+    Attributes:
+        steps: Stage to optimizer steps.
+        seconds: Stage to expected seconds on this machine, from a few steps that were timed.
+        disk_bytes: Expected size of the run directory.
+        dense: Cost of the dense network.
+        small: Cost of the smaller network the method reaches.
+        samples: Split to number of samples.
+    """
+
+    steps: dict[str, int]
+    seconds: dict[str, float]
+    disk_bytes: int
+    dense: Cost
+    small: Cost
+    samples: dict[str, int]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the forecast as two columns of text."""
+        before, after = self.dense.whole, self.small.whole
+        found = [("data", ", ".join(f"{split} {count:,}" for split, count in self.samples.items()))]
+        found += [(stage, f"{count:,} steps, {_minutes(self.seconds[stage])}") for stage, count in self.steps.items()]
+        found += [
+            ("budget", f"reachable: {after.macs / before.macs:.1%} of {before.macs:,} MACs stay"),
+            ("", f"{after.params / before.params:.1%} of {before.params:,} parameters stay"),
+            ("measuring, export, report", _minutes(self.seconds["measuring"])),
+            ("all told", f"{_minutes(sum(self.seconds.values()))}, {self.disk_bytes / 2**20:,.0f} MiB on disk"),
+        ]
+        return found
+
+
+def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
+    """Expect what a run would take, by timing a few steps of it.
+
+    Args:
+        recipe: The recipe.
+        progress: Who watches.
+
+    Returns:
+        The forecast; times are those of this machine as busy as it is now.
+
+    Raises:
+        BudgetError: When the method's budget is out of reach; the message names the smallest reachable.
+        DataError: When the data is not there or not as its layout says.
+    """
+    watch = progress or Silent()
+    watch.note("opening the data, tracing the network and timing a few steps")
+    place = open_workplace(recipe, watch)
+    dense = place.build()
+    started, run = recipe.method.start(dense, place.example, place.tasks, steps=_steps(place, recipe.finetune))
+    small = run.finish(started)
+    names = [task.name for task in place.tasks]
+    costs = [measure(model, place.example, tasks=names) for model in (dense, small)]
+    per_step = {"dense": _seconds_per_step(place, dense), "small": _seconds_per_step(place, small)}
+    per_sample = _seconds_per_sample(place, dense)
+    return _add_up(place, costs, per_step, per_sample)
+
+
+def _add_up(place: Workplace, costs: list[Cost], per_step: dict[str, float], per_sample: float) -> Forecast:
+    recipe, splits = place.recipe, place.splits
+    lengths = {"dense": _steps(place, recipe.training)}
+    later = ("control", "small") if recipe.control else ("small",)
+    lengths |= {stage: _steps(place, recipe.finetune) for stage in later}
+    trainings = {"dense": recipe.training, "control": recipe.finetune, "small": recipe.finetune}
+    seconds = {}
+    for stage, steps in lengths.items():
+        validations = ceil(steps / max(1, _steps_per_epoch(place, trainings[stage]))) / trainings[stage].eval_every
+        each = per_step["small" if stage == "small" else "dense"]
+        seconds[stage] = steps * each + validations * len(splits.val) * per_sample
+    measured = len(place.measured[1])
+    seconds["measuring"] = 3 * measured * per_sample + 30
+    weights = {"dense": costs[0].whole.bytes, "control": costs[0].whole.bytes, "small": costs[1].whole.bytes}
+    disk = sum(weights[stage] * (_STATES + 1) for stage in lengths) + 2 * costs[1].whole.bytes + costs[0].whole.bytes
+    samples = {"train": len(splits.train), "validation": len(splits.val)}
+    samples |= {} if splits.test is None else {"test": len(splits.test)}
+    return Forecast(lengths, seconds, disk, costs[0], costs[1], samples)
+
+
+def _steps_per_epoch(place: Workplace, training: Training) -> int:
+    return ceil(len(place.splits.train) / (training.batch_size * training.accumulate))
+
+
+def _steps(place: Workplace, training: Training) -> int:
+    return training.total_steps(_steps_per_epoch(place, training))
+
+
+def _seconds_per_step(place: Workplace, model: nn.Module) -> float:
+    trial = place.recipe.finetune.model_copy(update={"epochs": None, "steps": 1, "distill": False})
+    fit(model, place.tasks, place.splits.train, training=trial)
+    began = time.perf_counter()
+    fit(model, place.tasks, place.splits.train, training=trial.model_copy(update={"steps": 1 + _TRIAL_STEPS}))
+    return (time.perf_counter() - began) / (1 + _TRIAL_STEPS)
+
+
+def _seconds_per_sample(place: Workplace, model: nn.Module) -> float:
+    count = min(_TRIAL_SAMPLES, len(place.splits.val))
+    some = Subset(place.splits.val, range(count))
+    began = time.perf_counter()
+    evaluate(model, place.tasks, some, batch_size=place.recipe.finetune.batch_size)
+    return (time.perf_counter() - began) / count
+
+
+def _minutes(seconds: float) -> str:
+    return f"about {seconds / 60:.1f} min" if seconds >= 60 else f"about {seconds:.0f} s"
