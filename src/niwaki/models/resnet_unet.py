@@ -5,9 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, cat, nn
+from torch.nn import functional as F
 
 from niwaki.models.base import ModelSettings, models
-from niwaki.models.blocks import BasicBlock, PooledHead, conv_norm_relu, residual_stage, resize_like
+from niwaki.models.blocks import BasicBlock, PooledHead, conv_norm_relu, residual_stage
 from niwaki.models.multitask import MultiTaskNet
 
 __all__ = ["ResNetUNet", "ResNetUNetTrunk"]
@@ -75,5 +76,6 @@ class ResNetUNetTrunk(nn.Module):
             x = stage(x)
             skips.append(x)
         for join, skip in zip(self.joins, skips[-2::-1], strict=True):
-            x = join(cat([resize_like(x, skip), skip], 1))
+            grown = F.interpolate(x, size=skip.shape[-2:], mode="nearest")  # the convolution behind it smooths
+            x = join(cat([grown, skip], 1))
         return x
