@@ -1,0 +1,223 @@
+"""The protocol of every method: settings that start a run, and the run's narrow hooks."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from niwaki.errors import ContractError
+from niwaki.registry import Registry
+from niwaki.settings import Settings
+from niwaki.surgery import Plan, follow, plans_of, unwrap
+
+__all__ = ["Method", "Named", "Run", "Stage", "carry_over", "methods", "task_names"]
+
+Stage = Literal["rewire", "cut", "sparsify"]
+
+
+class Named(Protocol):
+    """What a method needs of a task before training: its name."""
+
+    @property
+    def name(self) -> str:
+        """The task's name, which is also its output's."""
+        ...
+
+
+class Run:
+    """All mutable state of a method at work in somebody's training loop. Every hook here does nothing.
+
+    The loop calls the hooks in this order, once for each optimizer step::
+
+        run.before_backward(model, losses)
+        optimizer.zero_grad()
+        (balance(losses) + run.penalty(model)).backward()
+        run.after_backward(model)
+        optimizer.step()
+        model = run.after_step(model, optimizer)
+
+    Example:
+        >>> run = Run()
+        >>> net = nn.Linear(2, 2)
+        >>> run.penalty(net).item(), run.finish(net) is net
+        (0.0, True)
+    """
+
+    def parameter_groups(self, model: nn.Module, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
+        """Return the groups an optimizer is made of, once, after `Method.start`.
+
+        Args:
+            model: The model that `Method.start` returned.
+            lr: Learning rate, above 0.
+            weight_decay: Weight decay, at least 0.
+
+        Returns:
+            One group with every parameter.
+        """
+        return [{"params": list(model.parameters()), "lr": lr, "weight_decay": weight_decay}]
+
+    def penalty(self, model: nn.Module) -> Tensor:  # noqa: ARG002 - the hook's signature
+        """Return a scalar that is added to the loss."""
+        return torch.zeros(())
+
+    def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
+        """Look at each task's own loss while its graph is alive."""
+
+    def after_backward(self, model: nn.Module) -> None:
+        """Look at or change the gradients before the optimizer's step."""
+
+    def after_step(self, model: nn.Module, optimizer: Optimizer) -> nn.Module:  # noqa: ARG002 - the hook's signature
+        """Count one step; return the model to go on with, to which the optimizer then belongs."""
+        return model
+
+    def finish(self, model: nn.Module) -> nn.Module:
+        """Return a plain module: no masks, hooks or wrappers."""
+        return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as nested dicts and lists of tensors and plain data."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned; see `Method.resume` for a run whose model has changed its shape."""
+
+
+class Method(Settings):
+    """The settings of a way to make a model smaller. A method is a value; what happens to a model is a `Run`.
+
+    Attributes:
+        kind: The method's name in the registry `methods`.
+        stage: Where in a chain it may stand: rewire, then cut, then sparsify.
+    """
+
+    stage: ClassVar[Stage]
+
+    kind: str
+
+    @abstractmethod
+    def start(
+        self,
+        model: nn.Module,
+        example: Any,
+        tasks: Sequence[Named] | None = None,
+        *,
+        steps: int,
+        data: Iterable[Any] | None = None,
+    ) -> tuple[nn.Module, Run]:
+        """Begin on a copy of a model; the caller's stays as it is, bit for bit.
+
+        Args:
+            model: The user's model.
+            example: A tensor, a tuple of positional inputs, a `niwaki.Example`, or a list of these.
+            tasks: The tasks, whose names name the outputs; None takes the outputs' own names.
+            steps: Optimizer steps that will follow, at least 0.
+            data: Batches ``(x, {task: target})``, for the methods that need them before training.
+
+        Returns:
+            The model to train, and the run whose hooks the loop calls.
+        """
+
+    def resume(
+        self,
+        model: nn.Module,
+        example: Any,
+        tasks: Sequence[Named] | None = None,
+        *,
+        steps: int,
+        state: Mapping[str, Any],
+        data: Iterable[Any] | None = None,
+    ) -> tuple[nn.Module, Run]:
+        """Go on where a killed run was saved: its model's structure and its state, but not its weights.
+
+        Args:
+            model: The model that was given to `start`; only its structure counts.
+            example: As for `start`.
+            tasks: As for `start`.
+            steps: As for `start`.
+            state: What `Run.state_dict` returned.
+            data: As for `start`.
+
+        Returns:
+            A model into which the saved weights fit, and the run with its state.
+        """
+        model, run = self.start(model, example, tasks, steps=steps, data=data)
+        run.load_state_dict(state)
+        return model, run
+
+
+methods: Registry[type[Method]] = Registry("method")
+
+
+def task_names(tasks: Sequence[Named | str] | None) -> list[str] | None:
+    """Return the names of tasks, in order.
+
+    Args:
+        tasks: The tasks, their names, or None.
+
+    Returns:
+        Their names, or None.
+
+    Raises:
+        ContractError: When two tasks have one name.
+
+    Example:
+        >>> task_names(["depth", "normals"])
+        ['depth', 'normals']
+    """
+    if tasks is None:
+        return None
+    names = [task if isinstance(task, str) else task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise ContractError(f"every task needs a name of its own; got {', '.join(names)}")
+    return names
+
+
+def carry_over(optimizer: Optimizer, before: nn.Module, after: nn.Module) -> None:
+    """Point an optimizer at the model that a method's start or finish made of another.
+
+    Groups keep their order and options. A parameter that was copied or cut keeps its state, or its part of it; one that
+    was folded or added starts with a fresh one, in the group of its module's parameters or else the first.
+
+    Args:
+        optimizer: Holds parameters of ``before``; changed in place.
+        before: The model before.
+        after: The model after: a copy, a cut by one plan, or a model of other parameters.
+
+    Example:
+        >>> from copy import deepcopy
+        >>> net = nn.Linear(2, 2)
+        >>> optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> copy = deepcopy(net)
+        >>> carry_over(optimizer, net, copy)
+        >>> optimizer.param_groups[0]["params"][0] is copy.weight
+        True
+    """
+    if after is before:
+        return
+    plans = plans_of(after)[len(plans_of(before)) :]
+    old, new = (dict(unwrap(model).named_parameters()) for model in (before, after))
+    if old.keys() == new.keys():
+        follow(optimizer, before, after, plans[-1] if plans else Plan(groups=()))
+        return
+    names = {id(parameter): name for name, parameter in old.items()}
+    homes: dict[str, int] = {}
+    for index, group in reversed(list(enumerate(optimizer.param_groups))):
+        homes.update({_owner(names[id(each)]): index for each in group["params"] if id(each) in names})
+    members: list[list[nn.Parameter]] = [
+        [each for each in group["params"] if id(each) not in names] for group in optimizer.param_groups
+    ]
+    for name, parameter in new.items():
+        members[homes.get(_owner(name), 0)].append(parameter)
+        if name in old and old[name].shape == parameter.shape and old[name] in optimizer.state:
+            optimizer.state[parameter] = optimizer.state[old[name]]
+    for parameter in old.values():
+        optimizer.state.pop(parameter, None)
+    for group, parameters in zip(optimizer.param_groups, members, strict=True):
+        group["params"][:] = parameters
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]

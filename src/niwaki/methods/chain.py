@@ -1,0 +1,209 @@
+"""Chain: several methods one after the other, in the order rewire, cut, sparsify."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from niwaki.errors import ContractError
+from niwaki.methods.base import Method, Named, Run, Stage, carry_over, methods
+from niwaki.settings import Settings, family
+
+__all__ = ["Chain"]
+
+_ORDER: tuple[Stage, ...] = ("rewire", "cut", "sparsify")
+_BACKWARDS: dict[tuple[Stage, Stage], str] = {
+    ("cut", "rewire"): "a rewire adds weights to layers whose channels were already judged and cut",
+    ("sparsify", "rewire"): "a rewire replaces the weights that the masks belong to",
+    ("sparsify", "cut"): "a cut judges channels that the masks have already emptied, and leaves masks that fit nothing",
+}
+
+
+class _OnePositional(type(Settings)):  # type: ignore[misc]  # the metaclass has no public name
+    """Lets the parts be given without their name."""
+
+    def __call__(cls, *parts: Any, **values: Any) -> Any:
+        if len(parts) == 1 and "parts" not in values:
+            return super().__call__(parts=parts[0], **values)
+        return super().__call__(*parts, **values)
+
+
+@methods.register("chain")
+class Chain(Method, metaclass=_OnePositional):
+    """Methods that run one after the other, each on what the one before it finished.
+
+    Attributes:
+        parts: The methods, in the order rewire, cut, sparsify; equal stages keep their order.
+        shares: Share of the steps that each part gets, each at least 0, together 1; equal ones by default.
+
+    Raises:
+        SettingError: When the chain goes back a stage, is empty or nested, or the shares don't fit the parts.
+    """
+
+    stage: ClassVar[Stage] = "rewire"
+
+    kind: Literal["chain"] = "chain"
+    parts: tuple[Annotated[Method, *family(methods)], ...] = Field(min_length=1)
+    shares: tuple[float, ...] | None = None
+
+    def __init__(self, parts: Sequence[Method | Mapping[str, Any]], **values: Any) -> None:
+        super().__init__(parts=parts, **values)  # type: ignore[call-arg]  # pydantic reads the fields of this class
+
+    @model_validator(mode="after")
+    def _goes_forward(self) -> Self:
+        if any(isinstance(part, Chain) for part in self.parts):
+            raise ValueError("a chain holds methods, not chains; put the inner chain's parts in the list")
+        for former, later in pairwise(self.parts):
+            if _ORDER.index(former.stage) > _ORDER.index(later.stage):
+                raise ValueError(
+                    f"{later.kind} ({later.stage}) can't come after {former.kind} ({former.stage}): "
+                    f"{_BACKWARDS[former.stage, later.stage]}; the order is {', '.join(_ORDER)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.shares is None:
+            return self
+        if len(self.shares) != len(self.parts):
+            raise ValueError(f"{len(self.parts)} parts need as many shares, not {len(self.shares)}")
+        if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError(f"the shares are at least 0 and add up to 1; got {list(self.shares)}")
+        return self
+
+    def lengths(self, steps: int) -> list[int]:
+        """Return how many of the steps each part gets.
+
+        Args:
+            steps: Optimizer steps in all, at least 0.
+
+        Returns:
+            One number for each part; they add up to ``steps``.
+        """
+        shares = self.shares or (1 / len(self.parts),) * len(self.parts)
+        ends = [round(steps * sum(shares[: i + 1])) for i in range(len(shares))]
+        return [end - start for start, end in pairwise([0, *ends])]
+
+    def start(
+        self,
+        model: nn.Module,
+        example: Any,
+        tasks: Sequence[Named] | None = None,
+        *,
+        steps: int,
+        data: Iterable[Any] | None = None,
+    ) -> tuple[nn.Module, Run]:
+        """Start the first part; the others start when it is their turn. See `Method.start`."""
+        plan = _Plan(self.parts, tuple(self.lengths(steps)), example, tasks, data)
+        model, first = plan.start(0, model)
+        run = _ChainRun(plan, [first])
+        return run.pass_empty(model), run
+
+    def resume(
+        self,
+        model: nn.Module,
+        example: Any,
+        tasks: Sequence[Named] | None = None,
+        *,
+        steps: int,
+        state: Mapping[str, Any],
+        data: Iterable[Any] | None = None,
+    ) -> tuple[nn.Module, Run]:
+        """Rebuild the parts that were finished, and go on inside the one that was not. See `Method.resume`."""
+        plan = _Plan(self.parts, tuple(self.lengths(steps)), example, tasks, data)
+        runs: list[Run] = []
+        for index, part_state in enumerate(state["runs"]):
+            model = runs[-1].finish(model) if runs else model
+            model, run = plan.resume(index, model, part_state)
+            runs.append(run)
+        chain = _ChainRun(plan, runs)
+        chain.done = int(state["done"])
+        return model, chain
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a chain needs to start any of its parts."""
+
+    parts: tuple[Method, ...]
+    lengths: tuple[int, ...]
+    example: Any
+    tasks: Sequence[Named] | None
+    data: Iterable[Any] | None
+
+    def start(self, index: int, model: nn.Module) -> tuple[nn.Module, Run]:
+        part = self.parts[index]
+        return part.start(model, self.example, self.tasks, steps=self.lengths[index], data=self.data)
+
+    def resume(self, index: int, model: nn.Module, state: Mapping[str, Any]) -> tuple[nn.Module, Run]:
+        part = self.parts[index]
+        return part.resume(model, self.example, self.tasks, steps=self.lengths[index], state=state, data=self.data)
+
+
+class _ChainRun(Run):
+    """The part at work, and the final states of the parts before it."""
+
+    def __init__(self, plan: _Plan, runs: list[Run]) -> None:
+        self.plan = plan
+        self.runs = runs
+        self.done = 0
+
+    @property
+    def current(self) -> Run:
+        """The run of the part at work."""
+        return self.runs[-1]
+
+    def parameter_groups(self, model: nn.Module, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
+        return self.current.parameter_groups(model, lr=lr, weight_decay=weight_decay)
+
+    def penalty(self, model: nn.Module) -> Tensor:
+        return self.current.penalty(model)
+
+    def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
+        self.current.before_backward(model, losses)
+
+    def after_backward(self, model: nn.Module) -> None:
+        self.current.after_backward(model)
+
+    def after_step(self, model: nn.Module, optimizer: Optimizer) -> nn.Module:
+        model = self.current.after_step(model, optimizer)
+        self.done += 1
+        return self.pass_empty(model, optimizer)
+
+    def finish(self, model: nn.Module) -> nn.Module:
+        while len(self.runs) < len(self.plan.parts):
+            model = self._next(model)
+        return self.current.finish(model)
+
+    def pass_empty(self, model: nn.Module, optimizer: Optimizer | None = None) -> nn.Module:
+        """Start the next part when the one at work has had its steps."""
+        while self.done >= self.plan.lengths[len(self.runs) - 1] and len(self.runs) < len(self.plan.parts):
+            model = self._next(model, optimizer)
+        return model
+
+    def _next(self, model: nn.Module, optimizer: Optimizer | None = None) -> nn.Module:
+        finished = self.current.finish(model)
+        started, run = self.plan.start(len(self.runs), finished)
+        if optimizer is not None:
+            carry_over(optimizer, model, finished)
+            carry_over(optimizer, finished, started)
+        self.runs.append(run)
+        self.done = 0
+        return started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self.done, "runs": [run.state_dict() for run in self.runs]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if len(state["runs"]) != len(self.runs):
+            raise ContractError(
+                f"this run is in part {len(self.runs)} of its chain and the state in part {len(state['runs'])}: "
+                "use Chain.resume, which rebuilds the finished parts first"
+            )
+        for run, part_state in zip(self.runs, state["runs"], strict=True):
+            run.load_state_dict(part_state)
+        self.done = int(state["done"])

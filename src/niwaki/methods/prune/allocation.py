@@ -1,0 +1,232 @@
+"""Uniform allocation: every group keeps the same share of its channels, rounded so that layers stay fast."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, gcd, lcm
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from niwaki.methods.prune.criteria import Scores
+from niwaki.methods.prune.joint import JointProblem
+from niwaki.methods.prune.strata import Dimension, Layout, Stratum
+
+__all__ = ["Allocation", "Block", "allocate"]
+
+_TINY = 4  # a stratum of fewer channels can't keep a share of its own: its dimensions share the rounding error
+
+
+class Block(Protocol):
+    """Strata that are rounded together."""
+
+    def counts(self, share: float) -> dict[int, int]:
+        """Return stratum index to channels kept at a share in [0, 1]."""
+        ...
+
+    def larger(self, counts: dict[int, int]) -> dict[int, int]:
+        """Return the next larger choice, or the same one where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """One stratum and the sizes it may have."""
+
+    index: int
+    wished: float
+    sizes: tuple[int, ...]
+
+    def counts(self, share: float) -> dict[int, int]:
+        target = share * self.wished
+        return {self.index: min(self.sizes, key=lambda size: (abs(size - target), size))}
+
+    def larger(self, counts: dict[int, int]) -> dict[int, int]:
+        return {self.index: next((size for size in self.sizes if size > counts[self.index]), counts[self.index])}
+
+
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """How a share of the channels is turned into channels that stay.
+
+    Attributes:
+        layout: Strata, dimensions and chunks.
+        blocks: The strata that are rounded together.
+        scores: One score for each class, ``[classes]``.
+        stuck: Stratum index to the reason why it stays whole at every share.
+    """
+
+    layout: Layout
+    blocks: tuple[Block, ...]
+    scores: Scores
+    stuck: dict[int, str]
+
+    def counts(self, share: float) -> list[dict[int, int]]:
+        """Return what each block keeps at a share.
+
+        Args:
+            share: Share of the channels that is to stay, in [0, 1]; 0 gives the smallest widths allowed.
+
+        Returns:
+            For each block, stratum index to channels kept.
+        """
+        return [block.counts(share) for block in self.blocks]
+
+    def keep(self, counts: Iterable[dict[int, int]]) -> NDArray[np.bool_]:
+        """Choose the channels: in each stratum those with the highest scores.
+
+        Args:
+            counts: For each block, stratum index to channels kept.
+
+        Returns:
+            By class id, whether the class stays, ``[classes]``.
+        """
+        stays = np.ones(len(self.scores), dtype=np.bool_)
+        for block in counts:
+            for index, count in block.items():
+                classes = self.layout.strata[index].classes
+                order = np.argsort(self.scores[classes], kind="stable")
+                stays[classes[order[: len(classes) - count]]] = False
+        return stays
+
+    def share_of(self, block: dict[int, int]) -> float:
+        """Return the share of its channels that a block keeps."""
+        return sum(block.values()) / sum(self.layout.strata[index].wished for index in block)
+
+    def free_channels(self, counts: Iterable[dict[int, int]]) -> int:
+        """Count the channels kept in the strata that can give some.
+
+        Args:
+            counts: For each block, stratum index to channels kept.
+
+        Returns:
+            Their number; of these the budget's ``channels`` is a fraction.
+        """
+        return sum(count for block in counts for index, count in block.items() if index not in self.stuck)
+
+
+def allocate(layout: Layout, scores: Scores, *, round_to: int, floor: int) -> Allocation:
+    """Find which strata can be rounded alone and which only together.
+
+    Args:
+        layout: Strata, dimensions and chunks.
+        scores: One score for each class, ``[classes]``.
+        round_to: Multiple that dimensions are rounded to, at least 1.
+        floor: Positions that a dimension keeps at least, at least 1.
+
+    Returns:
+        The allocation.
+    """
+    homes = _dimensions_of(layout)
+    steps = [_step(stratum, number, homes[number], round_to, floor) for number, stratum in enumerate(layout.strata)]
+    tied = _tied(layout, steps)
+    blocks: list[Block] = []
+    for members in _components(layout, tied):
+        if len(members) == 1 and members[0] not in tied:
+            (number,) = members
+            blocks.append(_alone(number, layout.strata[number], steps[number]))
+        else:
+            blocks.append(_joint(layout, members, scores, round_to, floor))
+    stuck = {}
+    for block in blocks:
+        for index, count in block.counts(0.0).items():
+            if count == layout.strata[index].size:
+                stuck[index] = _why_stuck(layout.strata[index], steps[index], round_to, floor)
+    return Allocation(layout, tuple(blocks), scores, stuck)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """How a stratum is rounded where it stands alone."""
+
+    unit: int
+    least: int
+    small: bool
+
+
+def _step(stratum: Stratum, number: int, homes: list[Dimension], round_to: int, floor: int) -> _Step:
+    unit, least, rounded = 1, 1, False
+    for dimension in homes:
+        width = dict(dimension.widths)[number]
+        if dimension.rounded:
+            rounded = True
+            unit = lcm(unit, round_to // gcd(round_to, width))
+            least = max(least, ceil((min(floor, dimension.size) - dimension.fixed) / width))
+    return _Step(unit, max(unit, least), not rounded or stratum.size < 2 * unit)
+
+
+def _dimensions_of(layout: Layout) -> list[list[Dimension]]:
+    homes: list[list[Dimension]] = [[] for _ in layout.strata]
+    for dimension in layout.dimensions:
+        for number, _ in dimension.widths:
+            homes[number].append(dimension)
+    return homes
+
+
+def _tied(layout: Layout, steps: list[_Step]) -> set[int]:
+    """Return the strata that can't be rounded alone."""
+    tied = {number for equality in layout.equalities for number, _ in equality.weights}
+    for dimension in layout.dimensions:
+        numbers = [number for number, _ in dimension.widths]
+        sizes = [layout.strata[number].size for number in numbers]
+        poor = any(steps[number].small for number in numbers) or min(sizes) < _TINY
+        if dimension.rounded and (dimension.fixed or (len(numbers) > 1 and poor)):
+            tied.update(numbers)
+    return _spread(layout, tied)
+
+
+def _spread(layout: Layout, tied: set[int]) -> set[int]:
+    """Add the strata that share a rounded dimension with one that can't be rounded alone."""
+    before = -1
+    while len(tied) > before:
+        before = len(tied)
+        for dimension in layout.dimensions:
+            numbers = {number for number, _ in dimension.widths}
+            if dimension.rounded and tied & numbers:
+                tied |= numbers
+    return tied
+
+
+def _components(layout: Layout, tied: set[int]) -> list[list[int]]:
+    count = len(layout.strata)
+    pairs = [(a, b) for each in layout.equalities for (a, _), (b, _) in pairwise(each.weights)]
+    for dimension in layout.dimensions:
+        numbers = [number for number, _ in dimension.widths if number in tied]
+        pairs += list(pairwise(numbers)) if dimension.rounded else []
+    rows, columns = ([pair[side] for pair in pairs] for side in (0, 1))
+    graph = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(count, count))
+    _, labels = connected_components(graph, directed=False)
+    members: dict[int, list[int]] = {}
+    for number, label in enumerate(labels.tolist()):
+        members.setdefault(label, []).append(number)
+    return list(members.values())
+
+
+def _alone(number: int, stratum: Stratum, step: _Step) -> _Alone:
+    multiples = () if step.small else range(step.unit, stratum.size, step.unit)
+    sizes = tuple(size for size in multiples if size >= step.least)
+    return _Alone(number, stratum.wished, (*sizes, stratum.size))
+
+
+def _joint(layout: Layout, members: list[int], scores: Scores, round_to: int, floor: int) -> JointProblem:
+    chosen = set(members)
+    strata = {number: layout.strata[number] for number in members}
+    return JointProblem(
+        strata,
+        tuple(each for each in layout.dimensions if chosen.issuperset(number for number, _ in each.widths)),
+        tuple(each for each in layout.equalities if chosen.intersection(number for number, _ in each.weights)),
+        {number: float(scores[stratum.classes].mean()) for number, stratum in strata.items()},
+        round_to,
+        floor,
+    )
+
+
+def _why_stuck(stratum: Stratum, step: _Step, round_to: int, floor: int) -> str:
+    if step.small:
+        return f"its {stratum.size} channels are fewer than two rounding steps of {round_to}"
+    if step.least >= stratum.size:
+        return f"its {stratum.size} channels are not above the floor of {floor}"
+    return f"no smaller width keeps its chunks equal and its layers multiples of {round_to}"

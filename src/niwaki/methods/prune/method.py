@@ -1,0 +1,216 @@
+"""StructuredPruning: whole channels go, at once or in rounds while training goes on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+from torch import nn
+from torch.optim import Optimizer
+
+from niwaki.errors import ContractError
+from niwaki.methods.base import Method, Named, Run, Stage, methods, task_names
+from niwaki.methods.prune.selecting import Dense, Planned, Round, plan_round
+from niwaki.methods.prune.settings import Selection
+from niwaki.surgery import Plan, cut, follow, plans_of, reestimate_batchnorm, unwrap
+
+__all__ = ["PruningRun", "StructuredPruning"]
+
+
+@methods.register("structured_pruning")
+class StructuredPruning(Selection, Method):
+    """Remove whole channels, judged by a criterion, until a budget is met.
+
+    One round cuts before training. Several rounds cut while training goes on, evenly between two moments; each goes the
+    same part of the way from the dense model's size to the budget.
+
+    Attributes:
+        rounds: Number of cuts, at least 1.
+        begin: Moment from which rounds are counted, as a fraction of the steps; a single round cuts exactly there.
+        until: Moment of the last round, as a fraction of the steps.
+        bn_batches: Batches of ``data`` on which batch norms are estimated anew after each cut; 0 leaves them alone.
+
+    Raises:
+        SettingError: When the budget is missing or a value is not allowed.
+
+    Example:
+        >>> method = StructuredPruning(budget={"macs": 0.5}, rounds=4)
+        >>> StructuredPruning(**method.model_dump(mode="json")) == method
+        True
+        >>> method.moments(80)
+        [10, 20, 30, 40]
+    """
+
+    stage: ClassVar[Stage] = "cut"
+
+    kind: Literal["structured_pruning"] = "structured_pruning"
+    rounds: int = Field(1, ge=1)
+    begin: float = Field(0.0, ge=0, lt=1)
+    until: float = Field(0.5, gt=0, le=1)
+    bn_batches: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> Self:
+        if self.rounds > 1 and self.begin >= self.until:
+            raise ValueError(
+                f"begin={self.begin:g} must lie before until={self.until:g} where there are several rounds"
+            )
+        return self
+
+    def moments(self, steps: int) -> list[int]:
+        """Return after how many optimizer steps each round cuts.
+
+        Args:
+            steps: Optimizer steps in all, at least 0.
+
+        Returns:
+            One number for each round, increasing; 0 means before training.
+
+        Raises:
+            ContractError: When there are fewer steps between ``begin`` and ``until`` than rounds.
+        """
+        if self.rounds == 1:
+            return [ceil(self.begin * steps)]
+        span = self.until - self.begin
+        found = [ceil(steps * (self.begin + span * (index + 1) / self.rounds) - 1e-9) for index in range(self.rounds)]
+        if len({0, *found}) <= self.rounds:
+            raise ContractError(
+                f"{self.rounds} rounds between {self.begin:g} and {self.until:g} of {steps} steps would fall together; "
+                "train for more steps or ask for fewer rounds"
+            )
+        return found
+
+    def start(
+        self,
+        model: nn.Module,
+        example: Any,
+        tasks: Sequence[Named] | None = None,
+        *,
+        steps: int,
+        data: Iterable[Any] | None = None,
+    ) -> tuple[nn.Module, Run]:
+        """Copy the model, check that the budget can be reached, and cut it if a round is due at once.
+
+        Args:
+            model: The user's model; it stays as it is.
+            example: As for `niwaki.plan`.
+            tasks: The tasks, or None.
+            steps: Optimizer steps that will follow.
+            data: Batches ``(x, {task: target})`` that can be iterated anew; needed where ``bn_batches`` is above 0.
+
+        Returns:
+            The model to train, and its run.
+
+        Raises:
+            BudgetError: When the budget is out of reach.
+            ContractError: When the rounds don't fit into the steps, or data is needed and missing.
+        """
+        run = self._run(example, tasks, steps, data)
+        copy = deepcopy(model)
+        if run.moments[0] > 0:
+            run.look_ahead(copy)
+        return run.cut_if_due(copy, None), run
+
+    def resume(
+        self,
+        model: nn.Module,
+        example: Any,
+        tasks: Sequence[Named] | None = None,
+        *,
+        steps: int,
+        state: Mapping[str, Any],
+        data: Iterable[Any] | None = None,
+    ) -> tuple[nn.Module, Run]:
+        """Replay the plans of a saved run on a copy of the model. See `niwaki.methods.Method.resume`."""
+        run = self._run(example, tasks, steps, data)
+        run.load_state_dict(state)
+        small = deepcopy(model)
+        for plan in run.plans:
+            small = plan.apply(small, verify=False)
+        return small, run
+
+    def _run(self, example: Any, tasks: Sequence[Named] | None, steps: int, data: Iterable[Any] | None) -> "PruningRun":
+        if self.bn_batches and data is None:
+            raise ContractError(f"bn_batches={self.bn_batches} needs data; call start(..., data=batches)")
+        return PruningRun(self, _Surroundings(example, task_names(tasks), data), self.moments(steps))
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """What `start` was given besides the model."""
+
+    example: Any
+    tasks: list[str] | None
+    data: Iterable[Any] | None
+
+
+class PruningRun(Run):
+    """Counts steps, cuts when a round is due, and remembers its plans.
+
+    Attributes:
+        method: The settings.
+        moments: Steps after which each round cuts.
+        step: Optimizer steps so far.
+        done: Rounds so far.
+        plans: The plans of the cuts so far.
+        dense: The size of the model before the first round.
+    """
+
+    def __init__(self, method: StructuredPruning, surroundings: _Surroundings, moments: list[int]) -> None:
+        self.method = method
+        self.moments = moments
+        self.step = 0
+        self.done = 0
+        self.plans: list[Plan] = []
+        self.dense: Dense | None = None
+        self._surroundings = surroundings
+
+    def after_step(self, model: nn.Module, optimizer: Optimizer) -> nn.Module:
+        """Count a step; cut, and let the optimizer's state follow, when a round is due."""
+        self.step += 1
+        return self.cut_if_due(model, optimizer)
+
+    def finish(self, model: nn.Module) -> nn.Module:
+        """Return the plain model; rounds that training ended too early for are made up by one cut to the budget."""
+        if self.done < self.method.rounds:
+            model = self._cut(model, None, self.method.rounds)
+        return unwrap(model)
+
+    def look_ahead(self, model: nn.Module) -> None:
+        """Measure the dense model and check that the budget can be reached, without a cut."""
+        self.dense = self._plan(model, self.method.rounds).dense
+
+    def cut_if_due(self, model: nn.Module, optimizer: Optimizer | None) -> nn.Module:
+        """Cut as often as the steps so far ask for."""
+        while self.done < self.method.rounds and self.step >= self.moments[self.done]:
+            model = self._cut(model, optimizer, self.done + 1)
+        return model
+
+    def _plan(self, model: nn.Module, number: int) -> Planned:
+        around = self._surroundings
+        turn = Round(number, self.method.rounds, self.dense)
+        return plan_round(unwrap(model), around.example, self.method, tasks=around.tasks, turn=turn)
+
+    def _cut(self, model: nn.Module, optimizer: Optimizer | None, number: int) -> nn.Module:
+        planned = self._plan(model, number)
+        small = cut(model, planned.plan, channels=planned.channels)
+        self.plans.append(plans_of(small)[-1])
+        self.dense, self.done = planned.dense, number
+        if optimizer is not None:
+            follow(optimizer, model, small, self.plans[-1])
+        if self.method.bn_batches and self._surroundings.data is not None:
+            reestimate_batchnorm(small, self._surroundings.data, num_batches=self.method.bn_batches)
+        return small
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step, the rounds done, their plans as JSON, and the dense model's size."""
+        dense = None if self.dense is None else self.dense.to_json()
+        return {"step": self.step, "done": self.done, "plans": [plan.to_json() for plan in self.plans], "dense": dense}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a saved state; the model has to have the shape it had then, as `resume` gives it."""
+        self.step, self.done = int(state["step"]), int(state["done"])
+        self.plans = [Plan.from_json(text) for text in state["plans"]]
+        self.dense = None if state["dense"] is None else Dense.from_json(state["dense"])

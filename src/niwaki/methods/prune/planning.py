@@ -1,0 +1,113 @@
+"""Plan and prune: the functions for anyone's code."""
+
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+from torch import nn
+
+from niwaki.errors import SettingError
+from niwaki.methods.base import Named, task_names
+from niwaki.methods.prune.keeping import names_of
+from niwaki.methods.prune.selecting import Planned, plan_round
+from niwaki.methods.prune.settings import PlanOptions, Selection
+from niwaki.settings import Budget
+from niwaki.surgery import Plan, cut, unwrap
+
+__all__ = ["plan", "prune"]
+
+_UNITS = ("channels", "params", "macs")
+
+
+def plan(
+    model: nn.Module,
+    example: Any,
+    *,
+    tasks: Sequence[str | Named] | None = None,
+    **options: Unpack[PlanOptions],
+) -> Plan:
+    """Choose the channels that stay, and change nothing.
+
+    Every output of every example keeps its shape. All groups keep the same share of their channels, rounded to
+    multiples; the share is the largest that meets the budget. `print(plan)` shows every group and every layer that was
+    left whole, with the reason; `plan.veto` and `plan.with_kept` change it, `plan.apply(model)` cuts.
+
+    Args:
+        model: Any module. It is left as it is.
+        example: A tensor, a tuple of positional inputs, a `niwaki.Example`, or a list of these: one for each path.
+        tasks: Tasks or their names, in the order of a tuple of outputs; None takes the outputs' own names.
+        **options: The budget as one of ``channels``, ``params``, ``macs`` (what may **stay**: a fraction, or for the
+            last two a count) or ``budget``; and ``criterion``, ``round_to``, ``floor``, ``keep``: see `PlanOptions`.
+
+    Returns:
+        The plan, with what was asked and what is reached.
+
+    Raises:
+        SettingError: When an option is unknown or not allowed, or there is no budget.
+        BudgetError: When the budget is out of reach; the message names the smallest reachable.
+        ContractError: When ``keep`` names what the model does not have.
+
+    Example:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 5, 3))
+        >>> half = plan(net, torch.zeros(1, 3, 8, 8), channels=0.5)
+        >>> [(group.name, group.size, len(group.kept)) for group in half.groups], half.reached["channels"]
+        ([('0', 32, 16)], 0.5)
+    """
+    return _planned(model, example, tasks, options).plan
+
+
+def prune(
+    model: nn.Module,
+    example: Any,
+    *,
+    tasks: Sequence[str | Named] | None = None,
+    **options: Unpack[PlanOptions],
+) -> nn.Module:
+    """Make a smaller model: `plan`, then the cut, which proves itself.
+
+    Args:
+        model: Any module. It is left as it is.
+        example: As for `plan`.
+        tasks: As for `plan`.
+        **options: As for `plan`.
+
+    Returns:
+        A plain module of the same classes with fewer channels, which remembers its plan.
+
+    Raises:
+        SettingError: When an option is unknown or not allowed, or there is no budget.
+        BudgetError: When the budget is out of reach; the message names the smallest reachable.
+        ContractError: When ``keep`` names what the model does not have.
+        SurgeryError: When the cut model does not give the answers of the dense one with those channels silenced.
+
+    Example:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 5, 3))
+        >>> prune(net, torch.zeros(1, 3, 8, 8), channels=0.5)
+        Sequential(
+          (0): Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1))
+          (1): ReLU()
+          (2): Conv2d(16, 5, kernel_size=(3, 3), stride=(1, 1))
+        )
+    """
+    planned = _planned(model, example, tasks, options)
+    return cut(model, planned.plan, channels=planned.channels)
+
+
+def _planned(model: nn.Module, example: Any, tasks: Sequence[str | Named] | None, options: PlanOptions) -> Planned:
+    inner = unwrap(model)
+    return plan_round(inner, example, _selection(inner, options), tasks=task_names(tasks))
+
+
+def _selection(model: nn.Module, options: PlanOptions) -> Selection:
+    values: dict[str, Any] = dict(options)
+    units = {unit: values.pop(unit) for unit in _UNITS if unit in values}
+    if len(units) + ("budget" in values) != 1:
+        raise SettingError(
+            "pruning needs exactly one budget, what may stay: channels=0.5, params=2_000_000, macs=0.5 or "
+            f"budget=nw.Budget(...); got {len(units) + ('budget' in values)}"
+        )
+    if units:
+        values["budget"] = Budget(**units)
+    values["keep"] = names_of(model, values.get("keep", ()))
+    return Selection(**values)

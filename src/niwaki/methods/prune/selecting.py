@@ -1,0 +1,159 @@
+"""From a model and a selection to a plan: trace, score, allocate, meet the budget, write down."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from niwaki.contract import as_examples, describe_example
+from niwaki.graph import Channels, find_channels, planned_size, trace
+from niwaki.methods.prune.allocation import Allocation, allocate
+from niwaki.methods.prune.budget import Counts, Target, meet
+from niwaki.methods.prune.keeping import kept_parameters
+from niwaki.methods.prune.settings import Selection
+from niwaki.methods.prune.strata import read_layout
+from niwaki.methods.prune.whole import Outcome, outcomes
+from niwaki.records.base import RecordBase
+from niwaki.surgery import Plan
+
+__all__ = ["Dense", "Planned", "Round", "plan_round"]
+
+
+class Dense(RecordBase):
+    """The size of a model before its first round.
+
+    Attributes:
+        channels: Channels of the groups that can give some.
+        params: Parameters.
+        macs: Multiply-accumulates of one forward pass of every example.
+        shapes: Tensor to shape.
+    """
+
+    channels: int
+    params: int
+    macs: int
+    shapes: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Which of several rounds is planned.
+
+    Attributes:
+        number: The round, from 1.
+        of: The number of rounds.
+        dense: The model before the first of them, None in the first.
+    """
+
+    number: int = 1
+    of: int = 1
+    dense: Dense | None = None
+
+
+class Planned(NamedTuple):
+    """A plan with the channel classes that it was made on."""
+
+    plan: Plan
+    channels: Channels
+    dense: Dense
+
+
+def plan_round(
+    model: nn.Module, example: Any, selection: Selection, *, tasks: list[str] | None = None, turn: Round | None = None
+) -> Planned:
+    """Plan one round of pruning.
+
+    Args:
+        model: The model; it stays as it is.
+        example: A tensor, a tuple of positional inputs, a `niwaki.Example`, or a list of these.
+        selection: What is chosen, and how.
+        tasks: Names of the outputs, or None.
+        turn: The round, when there are several.
+
+    Returns:
+        The plan, the channel classes, and the dense model's size.
+
+    Raises:
+        BudgetError: When the budget is out of reach.
+        ContractError: When ``keep`` names what the model does not have.
+    """
+    turn = turn or Round()
+    traced = trace(model, example, tasks=tasks)
+    channels = find_channels(traced, keep=kept_parameters(model, selection.keep))
+    shapes = turn.dense.shapes if turn.dense else dict(traced.shapes)
+    layout = read_layout(channels, round_to=selection.round_to, unrounded=_group_widths(model), original=shapes)
+    scores = selection.criterion.score(model, channels)
+    floor = max(selection.floor, selection.round_to)
+    allocation = allocate(layout, scores, round_to=selection.round_to, floor=floor)
+    sizes = _Sizes(channels, allocation)
+    dense = turn.dense or Dense(**sizes.of(allocation.counts(1.0)), shapes=shapes)
+    kind = selection.budget.kind
+    target = Target(selection.budget, getattr(dense, kind), turn.number / turn.of)
+    counts = meet(allocation, lambda counts: sizes.of(counts)[kind], target)
+    chosen = Outcome(channels, allocation.keep(counts), _reasons(allocation), _output_dims(model))
+    groups, frozen = outcomes(chosen)
+    plan = Plan(
+        groups=groups,
+        frozen=frozen,
+        examples=tuple(describe_example(each) for each in as_examples(example)),
+        asked=_asked(selection, turn),
+        reached={name: size / max(getattr(dense, name), 1) for name, size in sizes.of(counts).items()},
+        notes=traced.notes,
+    )
+    return Planned(plan, channels, dense)
+
+
+@dataclass
+class _Sizes:
+    """Channels, parameters and MACs of a choice, each computed once."""
+
+    channels: Channels
+    allocation: Allocation
+    known: dict[bytes, dict[str, int]] = field(default_factory=dict)
+
+    def of(self, counts: Counts) -> dict[str, int]:
+        keep = self.allocation.keep(counts)
+        key = keep.tobytes()
+        if key not in self.known:
+            params, macs = planned_size(self.channels, keep)
+            self.known[key] = {"channels": self.allocation.free_channels(counts), "params": params, "macs": macs}
+        return self.known[key]
+
+
+def _asked(selection: Selection, turn: Round) -> str:
+    budget = f"{selection.budget.kind}={selection.budget.amount:g}"
+    rounds = f", round {turn.number} of {turn.of}" if turn.of > 1 else ""
+    return f"{budget}, {selection.criterion!r}, round_to={selection.round_to}, floor={selection.floor}{rounds}"
+
+
+def _reasons(allocation: Allocation) -> NDArray[np.object_]:
+    """Return, by class id, why the class was out of reach, or an empty text."""
+    reasons = np.full(len(allocation.scores), "", dtype=object)
+    for index, reason in allocation.stuck.items():
+        reasons[allocation.layout.strata[index].classes] = reason
+    return reasons
+
+
+def _group_widths(model: nn.Module) -> frozenset[tuple[str, int]]:
+    """Return the dimensions that count channels inside one group of a grouped convolution."""
+    return frozenset(
+        (f"{name}.weight" if name else "weight", 1)
+        for name, module in model.named_modules()
+        if isinstance(module, _ConvNd) and module.groups > 1
+    )
+
+
+def _output_dims(model: nn.Module) -> dict[str, int]:
+    """Return each weight's dimension of output channels."""
+    return dict(_weights(model))
+
+
+def _weights(model: nn.Module) -> Iterator[tuple[str, int]]:
+    transposed = {id(module.weight) for module in model.modules() if isinstance(module, _ConvNd) and module.transposed}
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1:
+            yield name, int(id(parameter) in transposed)

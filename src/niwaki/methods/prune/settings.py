@@ -1,0 +1,57 @@
+"""What is chosen when a model is pruned: one place for every default."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, TypedDict
+
+from pydantic import Field
+from torch import nn
+
+from niwaki.methods.prune.criteria import Criterion, Magnitude, criteria
+from niwaki.settings import Budget, Settings, family
+
+__all__ = ["PlanOptions", "Selection"]
+
+
+class Selection(Settings):
+    """Which channels go.
+
+    Attributes:
+        budget: What may stay.
+        criterion: What a channel is worth.
+        round_to: Multiple that layers are rounded to, at least 1; a group smaller than two multiples stays whole.
+        floor: Channels that a layer keeps at least, at least 1; in effect ``max(floor, round_to)``.
+        keep: Names or patterns (``"encoder.*"``) of modules or parameters whose channels all stay.
+
+    Raises:
+        SettingError: When the budget is missing or a value is not allowed.
+    """
+
+    budget: Budget
+    criterion: Annotated[Criterion, *family(criteria)] = Magnitude()
+    round_to: int = Field(8, ge=1)
+    floor: int = Field(1, ge=1)
+    keep: tuple[str, ...] = ()
+
+
+class PlanOptions(TypedDict, total=False):
+    """The keyword arguments of `plan` and `prune`; those left out take the defaults of `Selection`.
+
+    Attributes:
+        channels: Fraction of the removable channels that stays, in (0, 1].
+        params: Parameters that stay: a fraction in (0, 1] or a count.
+        macs: Multiply-accumulates that stay: a fraction in (0, 1] or a count.
+        budget: The same as one value; exactly one of the four is given.
+        criterion: What a channel is worth.
+        round_to: Multiple that layers are rounded to.
+        floor: Channels that a layer keeps at least.
+        keep: Modules, names or patterns whose channels all stay.
+    """
+
+    channels: float
+    params: int | float
+    macs: int | float
+    budget: Budget
+    criterion: Criterion | dict[str, Any] | str
+    round_to: int
+    floor: int
+    keep: Sequence[str | nn.Module]

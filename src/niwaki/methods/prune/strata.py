@@ -1,0 +1,165 @@
+"""Strata: channels that may replace one another, and the tensor dimensions and chunks that they fill together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from niwaki.graph import ChannelGroup, Channels
+
+__all__ = ["Dimension", "Equality", "Layout", "Stratum", "read_layout"]
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Stratum:
+    """Channels with the same number of positions in the same tensors and chunks.
+
+    Attributes:
+        group: Index of their group in ``Channels.groups``.
+        classes: Their class ids.
+        wished: How many channels the share 1 stands for: more than there are where a former round took some.
+    """
+
+    group: int
+    classes: NDArray[np.int64]
+    wished: float
+
+    @property
+    def size(self) -> int:
+        """The number of channels."""
+        return len(self.classes)
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One dimension of one or more tensors, filled by strata.
+
+    Attributes:
+        size: Positions along it.
+        fixed: Positions that stay whatever happens.
+        widths: Stratum index to the positions of each of its channels.
+        times: How many tensors have this same dimension.
+        rounded: Whether its size is to be a multiple.
+    """
+
+    size: int
+    fixed: int
+    widths: tuple[tuple[int, int], ...]
+    times: int
+    rounded: bool
+
+
+@dataclass(frozen=True)
+class Equality:
+    """A sum over strata that has to be 0: ``constant + sum(weight * kept)``."""
+
+    weights: tuple[tuple[int, int], ...]
+    constant: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything an allocation needs to know: strata, the dimensions they fill, and the chunks that stay equal."""
+
+    strata: tuple[Stratum, ...] = ()
+    dimensions: tuple[Dimension, ...] = ()
+    equalities: tuple[Equality, ...] = ()
+
+
+@dataclass
+class _Reader:
+    channels: Channels
+    original: Shapes
+    marks: NDArray[np.int64]
+    strata: list[Stratum] = field(default_factory=list)
+    found: dict[tuple[int, int, tuple[tuple[int, int], ...], bool], int] = field(default_factory=dict)
+
+    def read(self, index: int, group: ChannelGroup, unrounded: frozenset[tuple[str, int]], least: int) -> None:
+        members = self._add_strata(index, group)
+        for (tensor, dim), widths in _widths(group).items():
+            size = self.channels.traced.shapes[tensor][dim]
+            parts = [(number, int(widths[channels[0]])) for number, channels in members if widths[channels[0]]]
+            covered = sum(width * self.strata[number].size for number, width in parts)
+            key = (size, size - covered, tuple(parts), (tensor, dim) not in unrounded and size >= least)
+            if parts:
+                self.found[key] = self.found.get(key, 0) + 1
+
+    def dimensions(self) -> Iterator[Dimension]:
+        """Yield each dimension; one with fixed positions is only rounded where its channels fill no other."""
+        full = {number for _, fixed, widths, rounded in self.found if rounded and not fixed for number, _ in widths}
+        for (size, fixed, widths, rounded), times in self.found.items():
+            spoilt = fixed > 0 and any(number in full for number, _ in widths)
+            yield Dimension(size, fixed, widths, times, rounded and not spoilt)
+
+    def _add_strata(self, index: int, group: ChannelGroup) -> list[tuple[int, NDArray[np.int64]]]:
+        may_go = self.channels.removable[group.classes]
+        keys = np.column_stack([group.strata, self.marks[group.classes]])
+        _, labels = np.unique(keys, axis=0, return_inverse=True)
+        scale = _scale(group, self.channels.traced.shapes, self.original)
+        members = []
+        for label in dict.fromkeys(labels.ravel()[may_go].tolist()):
+            channels = np.flatnonzero(may_go & (labels.ravel() == label))
+            members.append((len(self.strata), channels))
+            self.strata.append(Stratum(index, group.classes[channels], len(channels) * scale))
+        return members
+
+
+def read_layout(
+    channels: Channels, *, round_to: int, unrounded: frozenset[tuple[str, int]] = frozenset(), original: Shapes
+) -> Layout:
+    """Read strata, dimensions and chunks from the channel classes of a model.
+
+    Args:
+        channels: The channel classes.
+        round_to: Multiple that dimensions are rounded to; one below two multiples is not rounded.
+        unrounded: Dimensions that are never rounded, such as the width of one group of a grouped convolution.
+        original: Shapes from which shares are counted: those before the first round.
+
+    Returns:
+        The layout of all groups that can give something.
+    """
+    pieces = [piece for pieces in channels.equal_chunks for piece in pieces]
+    count = len(channels.removable)
+    marks = [np.bincount(piece[piece > 0], minlength=count) for piece in pieces]
+    reader = _Reader(channels, original, np.column_stack(marks) if marks else np.zeros((count, 0), dtype=np.int64))
+    for index, group in enumerate(channels.groups):
+        if group.reason is None:
+            reader.read(index, group, unrounded, 2 * round_to)
+    return Layout(tuple(reader.strata), tuple(reader.dimensions()), tuple(_equalities(channels, reader.strata)))
+
+
+def _widths(group: ChannelGroup) -> dict[tuple[str, int], NDArray[np.int64]]:
+    widths: dict[tuple[str, int], NDArray[np.int64]] = {}
+    for piece in group.slices:
+        own = np.fromiter((len(each) for each in piece.positions), dtype=np.int64, count=group.size)
+        widths[piece.tensor, piece.dim] = widths.get((piece.tensor, piece.dim), 0) + own
+    return widths
+
+
+def _scale(group: ChannelGroup, shapes: Shapes, original: Shapes) -> float:
+    first = group.slices[0]
+    return original[first.tensor][first.dim] / shapes[first.tensor][first.dim]
+
+
+def _equalities(channels: Channels, strata: list[Stratum]) -> Iterator[Equality]:
+    home = np.full(len(channels.removable), -1)
+    for number, stratum in enumerate(strata):
+        home[stratum.classes] = number
+    for first, *others in channels.equal_chunks:
+        for other in others:
+            weights: dict[int, int] = {}
+            constant = 0
+            for piece, sign in ((first, 1), (other, -1)):
+                numbers, times = np.unique(home[piece], return_counts=True)
+                for number, time in zip(numbers.tolist(), times.tolist(), strict=True):
+                    size = strata[number].size if number >= 0 else 0
+                    if number < 0:
+                        constant += sign * time
+                    else:
+                        weights[number] = weights.get(number, 0) + sign * time // size
+            used = tuple((number, weight) for number, weight in weights.items() if weight)
+            if used:
+                yield Equality(used, constant)
