@@ -1,0 +1,91 @@
+"""Batch-norm statistics, taken anew: what a cut, a fold or an averaged model needs before it is used in eval mode."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from niwaki.contract import Example
+from niwaki.errors import ContractError
+
+__all__ = ["reestimate_batchnorm"]
+
+
+def reestimate_batchnorm(model: nn.Module, batches: Iterable[Any], *, num_batches: int | None = None) -> nn.Module:
+    """Estimate the running statistics of every batch norm anew, as the plain average over some batches.
+
+    Only the norms run in train mode; dropout stays off and no gradient is kept. Norms that no batch reaches keep what
+    they had.
+
+    Args:
+        model: The model; its running statistics are changed in place, its mode and momenta are left as they were.
+        batches: Inputs: tensors, `Example`s, or pairs such as ``(x, targets)`` of which the first part is fed. On the
+            model's device.
+        num_batches: How many to use, at least 1; all of them by default.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ContractError: When `num_batches` is below 1, or there was no batch.
+
+    Example:
+        >>> norm = nn.BatchNorm1d(1, momentum=0.1)
+        >>> batches = [torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [6.0]])]
+        >>> reestimate_batchnorm(norm, batches).running_mean
+        tensor([3.])
+    """
+    if num_batches is not None and num_batches < 1:
+        raise ContractError(f"num_batches={num_batches}: batch norms need at least 1 batch")
+    norms = [module for module in model.modules() if isinstance(module, _NormBase) and module.track_running_stats]
+    seen = 0
+    with _averaging(model, norms), torch.no_grad():
+        for batch in islice(batches, num_batches):
+            _inputs(batch).call(model)
+            seen += 1
+    if not seen:
+        raise ContractError(
+            "there was no batch to estimate batch norms from; an iterator that was read before is empty"
+        )
+    return model
+
+
+@contextmanager
+def _averaging(model: nn.Module, norms: list[_NormBase]) -> Iterator[None]:
+    """Put only the norms in train mode, averaging plainly; put everything back, and what no batch reached."""
+    modes = {module: module.training for module in model.modules()}
+    before = [(norm, norm.momentum, _statistics(norm)) for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # None stands for the cumulative average
+        norm.training = True
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for norm, momentum, statistics in before:
+            norm.momentum = momentum
+            _restore_unreached(norm, statistics)
+
+
+def _statistics(norm: _NormBase) -> list[Tensor]:
+    return [buffer.detach().clone() for buffer in norm.buffers(recurse=False)]
+
+
+def _restore_unreached(norm: _NormBase, statistics: list[Tensor]) -> None:
+    if norm.num_batches_tracked is not None and norm.num_batches_tracked.item() > 0:
+        return
+    for buffer, old in zip(norm.buffers(recurse=False), statistics, strict=True):
+        buffer.copy_(old)
+
+
+def _inputs(batch: Any) -> Example:
+    if isinstance(batch, Example):
+        return batch
+    return Example(batch[0] if isinstance(batch, tuple | list) else batch)

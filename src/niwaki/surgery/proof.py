@@ -1,0 +1,167 @@
+"""The proof of a cut: its answers are those of the dense model with the removed channels silenced."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from niwaki.contract import Example
+from niwaki.errors import SurgeryError
+from niwaki.graph import Channels, Program
+from niwaki.surgery.compare import Agreement, agreements
+from niwaki.surgery.kept import Mask
+from niwaki.surgery.operators import DROPOUTS, plain_operator
+from niwaki.surgery.rehearsal import answers, draw, randomised, seeded
+from niwaki.surgery.silence import own_tensors, silenced_outputs
+from niwaki.surgery.tensors import named_tensors
+
+__all__ = ["Candidate", "prove"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A cut that is to be proved.
+
+    Attributes:
+        dense: The model before.
+        small: The model after.
+        channels: The dense model's channel classes.
+        removed: By class id, whether the class went.
+        operate: Makes the same cut on another checkpoint of the dense model.
+        weights: Values of the dense model's tensors by canonical name; None for those it was traced with.
+    """
+
+    dense: nn.Module
+    small: nn.Module
+    channels: Channels
+    removed: Mask
+    operate: Callable[[nn.Module], nn.Module]
+    weights: Mapping[str, Tensor] | None = None
+
+
+def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
+    """Compare a cut model with the silenced dense one, on every example and mode that differs in structure.
+
+    Two inputs are run: the example, and one drawn like it. Where float32 disagrees, float64 decides, since a near-tie
+    in a pool or a comparison may fall either way. Where an output hardly depends on the input, or cut weights are zero,
+    the comparison would prove nothing: it is made again on copies of both models with random weights and calibrated
+    batch norms.
+
+    Args:
+        candidate: The cut.
+        seed: Seed of the drawn inputs and weights.
+
+    Returns:
+        Remarks for the plan: what could not be proved, and why.
+
+    Raises:
+        SurgeryError: When an answer differs by 1e-4, both absolutely and relative to the largest answer, or when the
+            cut model can't run; the message names the output or the module.
+    """
+    notes: list[str] = []
+    vague: list[Program] = []
+    for program in _worth_proving(candidate.channels.traced.programs):
+        if program.training and _draws(program):
+            notes.append(f"{_place(program)} draws random numbers; the cut is not proved there")
+            continue
+        if not all(each.telling for each in _compare(candidate, program, seed)):
+            vague.append(program)
+    if vague or _silent_weights(candidate):
+        notes += _prove_at_random(candidate, vague, seed)
+    return tuple(notes)
+
+
+def _prove_at_random(candidate: Candidate, vague: list[Program], seed: int) -> list[str]:
+    programs = vague or [each for each in candidate.channels.traced.eval_programs if not each.training]
+    twin = randomised(candidate.dense, [each.example for each in programs], seed)
+    names = candidate.channels.traced.names
+    weights = {names[name]: tensor for name, tensor in named_tensors(twin).items()}
+    again = replace(candidate, dense=twin, small=candidate.operate(twin), weights=weights)
+    found = [(program, each) for program in programs for each in _compare(again, program, seed)]
+    return [
+        f"output {each.output!r} in {_place(program)} does not depend on the input; the cut is not proved there"
+        for program, each in found
+        if not each.telling
+    ]
+
+
+def _compare(candidate: Candidate, program: Program, seed: int) -> list[Agreement]:
+    """Compare on two inputs, in float32 and, where that disagrees, in float64."""
+    inputs = [program.example, draw(program.example, seed)]
+    weights = candidate.weights or own_tensors(program)
+    plain = _working_type(weights)
+    found = _agree(candidate, program, inputs, plain)
+    if plain != torch.float64 and not all(each.holds for each in found):
+        with suppress(SurgeryError, RuntimeError):  # code that insists on float32 has only the first verdict
+            found = _agree(candidate, program, inputs, torch.float64)
+    wrong = next((each for each in found if not each.holds), None)
+    if wrong is None:
+        return found
+    raise SurgeryError(
+        f"the cut did not prove itself: in {_place(program)}, output {wrong.output!r} differs by {wrong.error:.3g} "
+        f"from the dense model with the removed channels silenced (largest value {wrong.scale:.3g}, allowed 1e-4). "
+        "Code that computes a factor from a size, such as dim ** -0.5, changes meaning when cut: keep those channels "
+        "with keep=[...], or make the factor a constant"
+    )
+
+
+def _agree(candidate: Candidate, program: Program, inputs: list[Example], dtype: torch.dtype) -> list[Agreement]:
+    channels, removed, weights = candidate.channels, candidate.removed, candidate.weights
+    expected = []
+    for each in inputs:
+        with seeded():
+            expected.append(silenced_outputs(program, channels, removed, inputs=each, tensors=weights, dtype=dtype))
+    given = [answers(candidate.small, each, training=program.training, dtype=dtype) for each in inputs]
+    return agreements(program, expected, given)
+
+
+def _working_type(weights: Mapping[str, Tensor]) -> torch.dtype:
+    wide = any(tensor.dtype == torch.float64 for tensor in weights.values())
+    return torch.float64 if wide else torch.float32
+
+
+def _worth_proving(programs: tuple[Program, ...]) -> list[Program]:
+    """Leave out the train program where it has the operators and outputs of the eval program."""
+    seen: set[tuple[Any, ...]] = set()
+    chosen = []
+    for program in sorted(programs, key=lambda each: each.training):
+        structure = (program.index, *(str(node.target) for node in program if _matters(node)), *program.outputs)
+        if structure not in seen:
+            chosen.append(program)
+        seen.add(structure)
+    return chosen
+
+
+def _matters(node: fx.Node) -> bool:
+    """Tell whether a node computes something, rather than count batches or drop at random."""
+    if node.op != "call_function" or plain_operator(node.target) in DROPOUTS:
+        return False
+    return not (plain_operator(node.target) == "add" and not node.users)
+
+
+def _draws(program: Program) -> bool:
+    """Tell whether a program draws random numbers other than for dropout, which the proof leaves out."""
+    return any(
+        torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+        and plain_operator(node.target) not in {*DROPOUTS, "scaled_dot_product_attention"}
+        for node in program
+    )
+
+
+def _silent_weights(candidate: Candidate) -> bool:
+    """Tell whether a cut weight is zero throughout, such as the last norm of a residual block before training."""
+    traced = candidate.channels.traced
+    tensors = named_tensors(candidate.dense)
+    for name in traced.parameters:
+        labels = candidate.channels.tensors.get(name, ())
+        cut = any(classes is not None and candidate.removed[classes].any() for classes in labels)
+        if cut and not name.endswith("bias") and tensors[name].detach().abs().max().item() < 1e-5:
+            return True
+    return False
+
+
+def _place(program: Program) -> str:
+    return f"{'train' if program.training else 'eval'} mode of {program.example!r}"

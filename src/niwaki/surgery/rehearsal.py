@@ -1,0 +1,172 @@
+"""Running a cut model for its proof: on a copy, without chance, in any floating type."""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from niwaki.contract import Example
+from niwaki.errors import SurgeryError
+from niwaki.graph.paths import doubled
+from niwaki.surgery.batchnorm import reestimate_batchnorm
+
+__all__ = ["answers", "draw", "failing_module", "randomised", "seeded"]
+
+
+@torch.no_grad()
+def answers(model: nn.Module, inputs: Example, *, training: bool, dtype: torch.dtype) -> list[Any]:
+    """Run a copy of a model without dropout.
+
+    Args:
+        model: A plain module; it is left as it is.
+        inputs: The inputs of one call.
+        training: The mode to run in.
+        dtype: Floating type of weights and inputs.
+
+    Returns:
+        The leaves of what it returns, in order.
+
+    Raises:
+        SurgeryError: When its forward raises; the message names the module.
+    """
+    twin = copy.deepcopy(model).to(dtype).train(training)
+    args, kwargs = pytree.tree_map(lambda value: _cast(value, dtype), (inputs.args, inputs.kwargs))
+    try:
+        with seeded(), _default_type(dtype), _WithoutDropout():
+            return pytree.tree_leaves(twin(*args, **kwargs))
+    except Exception as error:
+        name, kind = failing_module(twin, error)
+        raise SurgeryError(
+            f"module {name!r} ({kind}) can't run with the sizes after the cut: {error}. Its code has a size written in "
+            "it: take it from the tensor (x.shape) or from an integer attribute of the module, or keep its channels "
+            f"with keep=[{name!r}]"
+        ) from error
+
+
+def failing_module(model: nn.Module, error: BaseException) -> tuple[str, str]:
+    """Return the innermost of the user's modules whose forward an error came from.
+
+    Args:
+        model: The model that was run.
+        error: What it raised.
+
+    Returns:
+        The module's dotted name (its class's name for the root) and the name of its class.
+    """
+    names = {id(module): name for name, module in model.named_modules()}
+    found = model
+    trace = error.__traceback__
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        if isinstance(owner, nn.Module) and id(owner) in names and not type(owner).__module__.startswith("torch.nn"):
+            found = owner
+        trace = trace.tb_next
+    kind = type(found).__name__
+    return names[id(found)] or kind, kind
+
+
+def draw(example: Example, seed: int) -> Example:
+    """Draw inputs like an example: normal with its mean and spread; integers and truth values as they are.
+
+    Args:
+        example: What to be like.
+        seed: Seed of the draw.
+
+    Returns:
+        Inputs of the same shapes and types.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def like(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
+            return value
+        wide = value.double()
+        spread = wide.std().item() if value.numel() > 1 else 0.0
+        noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
+        return (wide.mean() + (spread if spread > 1e-3 else 1.0) * noise).to(value.dtype)
+
+    args, kwargs = pytree.tree_map(like, (example.args, example.kwargs))
+    return Example(*args, **kwargs)
+
+
+def randomised(model: nn.Module, examples: Sequence[Example], seed: int) -> nn.Module:
+    """Return a copy of a model whose outputs depend on its inputs: random weights, batch norms calibrated on draws.
+
+    Args:
+        model: Any model; it is left as it is.
+        examples: What its inputs look like, one for each path.
+        seed: Seed of weights and draws.
+
+    Returns:
+        The copy: weights are normal with deviation 1.4 / sqrt(fan in), scales uniform in [0.5, 1.5].
+    """
+    twin = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in twin.named_parameters():
+            if parameter.is_floating_point():
+                parameter.copy_(_random(name, parameter, generator))
+    if any(isinstance(module, _NormBase) and module.track_running_stats for module in twin.modules()):
+        draws = [draw(doubled(each), seed + 1 + i) for i in range(4) for each in examples]
+        reestimate_batchnorm(twin, draws)
+    return twin
+
+
+def _random(name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    if parameter.ndim > 1:
+        return noise * 1.4 / math.sqrt(max(1, parameter[0].numel()))
+    if name.endswith("bias"):
+        return noise * 0.2
+    return 0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Let random operators draw the same numbers each time, and the caller's generator go on as if none had run."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield
+
+
+@contextmanager
+def _default_type(dtype: torch.dtype) -> Iterator[None]:
+    """Let tensors that a forward creates have the type of the rehearsal."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class _WithoutDropout(TorchFunctionMode):
+    """Takes dropout out of a forward: which entries it drops is chance, and the sizes differ after a cut."""
+
+    _NAMES = frozenset(
+        {"dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "alpha_dropout_"}
+        | {"feature_dropout", "feature_dropout_", "feature_alpha_dropout", "feature_alpha_dropout_"}
+    )
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if name in self._NAMES:
+            return args[0] if args else kwargs["input"]
+        if name == "scaled_dot_product_attention":
+            kwargs["dropout_p"] = 0.0
+            args = args[:4] + args[5:] if len(args) <= 5 else args
+        return func(*args, **kwargs)

@@ -1,0 +1,128 @@
+"""Cutting tensors: the kept positions of a parameter or buffer, taken in place so that whatever is tied stays tied."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from niwaki.errors import SurgeryError
+from niwaki.records import Plan as PlanRecord
+from niwaki.surgery.wrappers import plain_name
+
+__all__ = ["Positions", "cut_tensors", "kept_along", "named_tensors", "removed_by", "take"]
+
+Positions = dict[str, dict[int, list[int]]]
+"""Tensor to dimension to the positions that go, increasing."""
+
+
+def named_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return every parameter and buffer of a model under each of its names.
+
+    Args:
+        model: A plain module.
+
+    Returns:
+        Name to tensor; tied tensors appear under all their names.
+    """
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return {**parameters, **dict(model.named_buffers(remove_duplicate=False))}
+
+
+def removed_by(plan: PlanRecord) -> Positions:
+    """Return what a plan removes, tensor by tensor.
+
+    Args:
+        plan: Any plan.
+
+    Returns:
+        The positions that go, of every tensor that loses some.
+    """
+    found: Positions = {}
+    for (name, dim), positions in plan.removed_positions().items():
+        if positions:
+            found.setdefault(plain_name(name), {})[dim] = positions
+    return found
+
+
+def kept_along(size: int, removed: Iterable[int]) -> list[int]:
+    """Return the positions of a dimension that stay.
+
+    Args:
+        size: The dimension's size.
+        removed: Positions that go.
+
+    Returns:
+        The others, increasing.
+
+    Example:
+        >>> kept_along(5, [0, 3])
+        [1, 2, 4]
+    """
+    gone = set(removed)
+    return [position for position in range(size) if position not in gone]
+
+
+def take(tensor: Tensor, removed: Mapping[int, Sequence[int]]) -> Tensor:
+    """Return a copy of a tensor without some positions, in the memory format it had.
+
+    Args:
+        tensor: Any dense tensor.
+        removed: Dimension to the positions that go.
+
+    Returns:
+        The rest, bit for bit; same type and device.
+
+    Example:
+        >>> take(torch.arange(6).reshape(2, 3), {1: [1]})
+        tensor([[0, 2],
+                [3, 5]])
+    """
+    cut = tensor
+    for dim, gone in removed.items():
+        index = torch.tensor(kept_along(tensor.shape[dim], gone), device=tensor.device)
+        cut = cut.index_select(dim, index)
+    return cut.contiguous(memory_format=_memory_format(tensor))
+
+
+def cut_tensors(model: nn.Module, removed: Positions) -> set[int]:
+    """Cut parameters and buffers in place: the objects stay, so every module that holds one sees it cut.
+
+    Args:
+        model: A model that no one else uses; changed in place.
+        removed: The positions that go.
+
+    Returns:
+        The identities of the tensors that were cut.
+
+    Raises:
+        SurgeryError: When a tensor is missing or has no such position; nothing was changed then.
+    """
+    tensors = named_tensors(model)
+    for name, dims in removed.items():
+        _check(name, dims, tensors.get(name))
+    for name, dims in removed.items():
+        # Setting `data` keeps the object, and with it ties, `requires_grad` and marks such as `_no_weight_decay`.
+        tensors[name].data = take(tensors[name].data, dims)
+    return {id(tensors[name]) for name in removed}
+
+
+def _check(name: str, dims: Mapping[int, Sequence[int]], tensor: Tensor | None) -> None:
+    if tensor is None:
+        raise SurgeryError(f"the plan cuts {name!r}, a tensor the model does not have; it is another model's plan")
+    for dim, positions in dims.items():
+        size = tensor.shape[dim] if dim < tensor.ndim else 0
+        if positions[-1] >= size:
+            raise SurgeryError(
+                f"the plan removes position {positions[-1]} along dimension {dim} of {name!r}, whose shape is "
+                f"{tuple(tensor.shape)}; it was made for a wider model"
+            )
+        if len(positions) >= size:
+            raise SurgeryError(f"the plan leaves nothing of dimension {dim} of {name!r}; keep at least one channel")
+
+
+def _memory_format(tensor: Tensor) -> torch.memory_format:
+    plain = torch.empty(tensor.shape, device="meta").stride()
+    channels_last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(tensor.ndim)
+    if channels_last is None or tensor.stride() == plain or not tensor.is_contiguous(memory_format=channels_last):
+        return torch.contiguous_format
+    return channels_last
