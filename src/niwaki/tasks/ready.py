@@ -24,6 +24,9 @@ class ReadySettings(Settings):
         """Return the task these settings describe."""
         return type(self).task_class(**self.model_dump(exclude={"kind"}))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.model_dump(),)  # the derived class stands in no module, but in the registry
+
 
 ready_tasks: Registry[type[ReadySettings]] = Registry("task")
 """Kind to the settings of a ready task: ``ready_tasks.get("segmentation")(classes=13).build()``."""
@@ -100,6 +103,10 @@ def build_tasks(given: Iterable[Task | ReadySettings | Mapping[str, Any]]) -> tu
     if twice is not None:
         raise ContractError(f"two tasks are named {twice!r}; give one of them another `name`")
     return tasks
+
+
+def _rebuild(values: dict[str, Any]) -> ReadySettings:
+    return ready_tasks.get(values["kind"])(**values)
 
 
 def _build(given: Task | ReadySettings | Mapping[str, Any]) -> Task:
