@@ -1,0 +1,116 @@
+"""The engine under the loop: Lightning Fabric chooses the device and the precision and runs the backward pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
+from torch import Tensor, nn
+
+from niwaki.errors import SettingError
+from niwaki.train.settings import Precision
+
+__all__ = ["Engine", "computes_bfloat16"]
+
+
+class Engine:
+    """One device and one precision.
+
+    Args:
+        device: An accelerator of Lightning Fabric: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        precision: ``"32-true"``, ``"bf16-mixed"`` or ``"auto"``.
+        channels_last: Whether 4-D weights and inputs are laid out channels last.
+        compiles: Whether models are compiled.
+
+    Raises:
+        SettingError: When there is no such device here.
+
+    Example:
+        >>> engine = Engine("cpu", "32-true")
+        >>> str(engine.device), engine.precision
+        ('cpu', '32-true')
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        precision: Precision = "auto",
+        *,
+        channels_last: bool = False,
+        compiles: bool = False,
+    ) -> None:
+        try:
+            fabric = Fabric(accelerator=device, devices=1)
+        except (RuntimeError, ValueError) as error:
+            raise SettingError(f"device {device!r} can't be used: {error}") from None
+        kind = fabric.device.type
+        self.precision = precision if precision != "auto" else "bf16-mixed" if computes_bfloat16(kind) else "32-true"
+        if self.precision == "bf16-mixed":  # as a plugin: the precision argument logs a line each time
+            fabric = Fabric(accelerator=device, devices=1, plugins=[MixedPrecision("bf16-mixed", kind)])
+        self._fabric = fabric
+        self.device = fabric.device
+        self.channels_last = channels_last
+        self.compiles = compiles
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Bring a model to the device and its weights into their layout, keeping every parameter object.
+
+        Args:
+            model: The model; it is changed.
+
+        Returns:
+            The same model.
+        """
+        self._fabric.to_device(model)
+        return model.to(memory_format=torch.channels_last) if self.channels_last else model  # type: ignore[call-overload]  # torch's stub lacks it
+
+    def wrap(self, model: nn.Module, *, compiled: bool = False) -> Callable[..., Any]:
+        """Make a callable that runs a model on this device in this precision.
+
+        Args:
+            model: A plain module, which stays plain.
+            compiled: Whether to compile it, where the engine compiles at all.
+
+        Returns:
+            The forward pass.
+        """
+        self.place(model)
+        if not (compiled and self.compiles):
+            return self._fabric.setup_module(model)
+        torch.compiler.reset()  # what was compiled for a model that is gone now would count against the limit
+        return self._fabric.setup_module(torch.compile(model))  # type: ignore[arg-type]  # it is a module
+
+    def move(self, value: Any) -> Any:
+        """Bring nested tensors to the device."""
+        return self._fabric.to_device(value)
+
+    def backward(self, loss: Tensor) -> None:
+        """Run the backward pass."""
+        self._fabric.backward(loss)
+
+
+def computes_bfloat16(kind: str) -> bool:
+    """Say whether a kind of device computes bfloat16 itself, and does not only imitate it.
+
+    Args:
+        kind: Type of a torch device: ``"cpu"``, ``"cuda"``…
+
+    Returns:
+        On CUDA what torch says of the card; on a CPU whether it has AMX tiles or AVX512-BF16; False elsewhere.
+
+    Example:
+        >>> computes_bfloat16("mps")
+        False
+    """
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if kind == "cpu":
+        return any(_asks(name) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return False
+
+
+def _asks(name: str) -> bool:
+    """Ask a private question of torch.cpu, which has no public one; an absent question is a no."""
+    ask: Callable[[], bool] | None = getattr(torch.cpu, name, None)
+    return bool(ask()) if ask is not None else False

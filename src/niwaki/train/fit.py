@@ -1,0 +1,156 @@
+"""`fit`: the optional training loop, with or without a method at work in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import nn
+
+from niwaki.balance import Balancer
+from niwaki.methods.base import Method
+from niwaki.records import Quality
+from niwaki.tasks import Task
+from niwaki.train.checkpoint import load_tensors, tensors_of
+from niwaki.train.job import Job
+from niwaki.train.journal import Journal
+from niwaki.train.loader import open_batches
+from niwaki.train.progress import Progress, Silent
+from niwaki.train.randomness import own_randomness
+from niwaki.train.saving import load_session
+from niwaki.train.selection import Selection
+from niwaki.train.session import Session
+from niwaki.train.settings import Training
+from niwaki.train.stage import Stage, open_stage
+
+__all__ = ["Fitted", "fit"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training gave.
+
+    Attributes:
+        model: A plain module on the device and in the mode of the model that was given; the best epoch's weights.
+        quality: Validation of the picked epoch; empty without validation data.
+        epoch: The picked epoch, or None without validation data.
+        picked_by: The rule that picked it, in words.
+        history: Each validation: ``epoch``, ``step``, ``quality``, ``best``.
+        steps: Optimizer steps that were taken.
+        seconds: Wall time of the training, over all its processes.
+        precision: The precision it was trained in.
+        notes: What a reader should know.
+    """
+
+    model: nn.Module
+    quality: Quality
+    epoch: int | None
+    picked_by: str
+    history: tuple[dict[str, Any], ...]
+    steps: int
+    seconds: float
+    precision: str
+    notes: tuple[str, ...] = ()
+
+
+def fit(  # noqa: PLR0913 - the parts of a training are independent, and each has a name
+    model: nn.Module,
+    tasks: Sequence[Task],
+    train_data: Any,
+    val_data: Any = None,
+    *,
+    training: Training,
+    method: Method | None = None,
+    balance: Balancer | None = None,
+    teacher: nn.Module | None = None,
+    reference: Quality | None = None,
+    out: Stage | str | PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Train a copy of a model, with a method at work in the loop when one is given.
+
+    Everything random in it starts from ``training.seed``; the caller's generators and model stay as they are. Killed
+    and called again with ``resume=True``, it goes on from its last checkpoint and ends with the same bits, on the same
+    machine and versions.
+
+    Args:
+        model: The model to start from, trained or not.
+        tasks: The tasks.
+        train_data: A map-style data set of samples ``(x, {task: target})``, an iterable of batches of them, or a dict
+            of either by task.
+        val_data: The same, to pick the epoch by; None keeps the last.
+        training: Length, optimizer, precision and the rest.
+        method: What to do to the model meanwhile.
+        balance: Makes one scalar of the losses; their sum when None. It is used as it is, with what it has learned.
+        teacher: Whose answers ``training.distill`` refers to; by default the model as it was given.
+        reference: Quality that the rules ``"mean"`` and ``"worst"`` compare with; by default the first validation.
+        out: A directory, or a run directory's stage, for checkpoint and metrics; None keeps nothing.
+        resume: Whether to go on from the checkpoint in ``out``; without one the training starts at the beginning.
+        progress: Who watches.
+
+    Returns:
+        The trained model and how it went.
+
+    Raises:
+        SettingError: When the device or the rule does not exist, or the length can't be known.
+        DataError: When the data is empty or not as described.
+        TrainingError: When a loss or gradient becomes NaN or infinite, or other settings are resumed.
+        FileError: When a checkpoint is damaged or does not fit.
+
+    Example:
+        >>> from niwaki.tasks import Depth
+        >>> net = nn.Conv2d(1, 1, 1)
+        >>> batch = (torch.ones(2, 1, 4, 4), {"depth": torch.full((2, 1, 4, 4), 2.0)})
+        >>> fitted = fit(net, [Depth()], [batch], [batch], training=Training(steps=3, lr=0.1))
+        >>> fitted.steps, fitted.epoch, fitted.model is net
+        (3, 2, False)
+    """
+    with own_randomness(training.seed):
+        job = Job(model, tuple(tasks), training, method, open_batches(train_data, training, shuffle=True))
+        keeper = open_stage(out)
+        saved = job.checkpoint(keeper) if resume else None
+        loop = job.loop(saved, balance=balance, teacher=teacher)
+        session = Session(
+            loop,
+            job.batches,
+            open_batches(val_data, training, shuffle=False) if val_data is not None else None,
+            Selection(training.select, tasks, reference),
+            Journal(keeper.metrics, keeper.name),
+            keeper,
+            progress or Silent(),
+            job.settings(),
+        )
+        if saved is not None:
+            load_session(session, saved)
+        else:
+            session.journal.restart()
+        session.run()
+        return _finish(session, model)
+
+
+def _finish(session: Session, given: nn.Module) -> Fitted:
+    """Take the picked epoch's weights and make a plain module of them, like the one that was given."""
+    trainee, selection = session.loop.trainee, session.selection
+    validated = session.validation is not None
+    if session.best is not None:
+        load_tensors(trainee.model, session.best)
+    elif trainee.average is not None:
+        load_tensors(trainee.model, tensors_of(trainee.average.model))
+    model = trainee.run.finish(trainee.model)
+    model.zero_grad(set_to_none=True)
+    if session.loop.training.channels_last:
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub lacks it
+    home = next((each.device for each in (*given.parameters(), *given.buffers())), torch.device("cpu"))
+    return Fitted(
+        model=model.to(home).train(given.training),
+        quality=selection.quality,
+        epoch=selection.epoch,
+        picked_by=selection.describe() if validated else "last epoch, without validation data",
+        history=tuple(session.history),
+        steps=session.loop.step,
+        seconds=session.seconds(),
+        precision=trainee.engine.precision,
+        notes=tuple(trainee.notes),
+    )

@@ -1,0 +1,191 @@
+"""What a training is made of: settings in, a loop that is ready for its next step out."""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from niwaki.balance import Balancer, Equal
+from niwaki.contract import Example
+from niwaki.errors import DataError
+from niwaki.methods.base import Method, Run
+from niwaki.tasks import Task
+from niwaki.train.batch import read_batch, relocate, relocate_example
+from niwaki.train.checkpoint import require_same
+from niwaki.train.distill import Teacher
+from niwaki.train.engine import Engine
+from niwaki.train.guard import Guard
+from niwaki.train.loader import Batches
+from niwaki.train.loop import Loop
+from niwaki.train.randomness import own_randomness
+from niwaki.train.saving import check_version
+from niwaki.train.settings import Training
+from niwaki.train.stage import Keeper
+from niwaki.train.trainee import Trainee
+
+__all__ = ["Job", "first_example"]
+
+_MAY_DIFFER = {"num_workers", "checkpoint_every"}
+"""Settings that change no bit of the result, and so may differ when a run is resumed."""
+
+_DEVICE_STEPS = 10
+"""Steps whose figures lie on an accelerator before they are brought over: each transfer waits for the device."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training, before it runs.
+
+    Attributes:
+        model: The model as it was given; it is never changed.
+        tasks: The tasks.
+        training: Settings.
+        method: What is done to the model meanwhile, or None.
+        batches: Training data.
+    """
+
+    model: nn.Module
+    tasks: tuple[Task, ...]
+    training: Training
+    method: Method | None
+    batches: Batches
+
+    @cached_property
+    def total(self) -> int:
+        """Optimizer steps of the whole training.
+
+        Raises:
+            DataError: When the length is given in epochs and the data has no length.
+        """
+        if self.training.steps is not None:
+            return self.training.steps
+        if self.batches.count is None:
+            raise DataError("the training data has no length, so its epochs can't be counted; give steps= instead")
+        return self.training.total_steps(-(-self.batches.count // self.training.accumulate))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Device and precision."""
+        chosen = self.training
+        return Engine(chosen.device, chosen.precision, channels_last=chosen.channels_last, compiles=chosen.compile)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a resume has to agree with, as plain data."""
+        return {
+            "training": self.training.model_dump(mode="json", exclude=_MAY_DIFFER),
+            "method": self.method.model_dump(mode="json") if self.method is not None else None,
+            "tasks": [task.name for task in self.tasks],
+            "steps": self.total,
+            "precision": self.engine.precision,
+            "device": self.engine.device.type,
+        }
+
+    def checkpoint(self, keeper: Keeper) -> dict[str, Any] | None:
+        """Read the checkpoint of this training, or None where there is none.
+
+        Args:
+            keeper: Where it is kept.
+
+        Returns:
+            The saved state.
+
+        Raises:
+            FileError: When it is damaged or newer than this Niwaki.
+            TrainingError: When it was made with other settings.
+        """
+        saved = keeper.load()
+        if saved is not None:
+            check_version(saved)
+            require_same(self.settings(), saved["settings"])
+        return saved
+
+    def loop(self, saved: dict[str, Any] | None, *, balance: Balancer | None, teacher: nn.Module | None) -> Loop:
+        """Make the loop: start the method, or resume it into the structure a checkpoint has.
+
+        Args:
+            saved: The checkpoint, or None.
+            balance: The balancer, or None for the sum of the losses.
+            teacher: Whose answers are targets too, or None for the model as it was given.
+
+        Returns:
+            The loop before its first step.
+        """
+        model, run = self._begin(saved)
+        trainee = Trainee(model, run, self.engine, self.training)
+        return Loop(
+            trainee,
+            self.tasks,
+            balance if balance is not None else Equal(),
+            self._teacher(teacher if teacher is not None else self.model),
+            self.training,
+            self.total,
+            guard=Guard(every=1 if self.engine.device.type == "cpu" else _DEVICE_STEPS),
+        )
+
+    def _begin(self, saved: dict[str, Any] | None) -> tuple[nn.Module, Run]:
+        if self.method is None:
+            return deepcopy(self.model), Run()
+        example = relocate_example(first_example(self.batches, self.tasks), self.engine.move)
+        data = _Epoch(self.batches, [task.name for task in self.tasks], self.engine)
+        model = self.engine.place(deepcopy(self.model))  # where its example is, also when it is cut later
+        if saved is None:
+            return self.method.start(model, example, self.tasks, steps=self.total, data=data)
+        return self.method.resume(model, example, self.tasks, steps=self.total, state=saved["run"], data=data)
+
+    def _teacher(self, model: nn.Module) -> Teacher | None:
+        distillation = self.training.distillation()
+        if distillation is None:
+            return None
+        return Teacher(self.engine.wrap(deepcopy(model).eval().requires_grad_(requires_grad=False)), distillation)
+
+
+def first_example(batches: Batches, tasks: Sequence[Task]) -> Any:
+    """Return the inputs of one sample, for tracing and counting: the first of the first batch.
+
+    Args:
+        batches: Training data.
+        tasks: The tasks.
+
+    Returns:
+        One `Example`, or a list of them where the data has several paths.
+
+    Raises:
+        DataError: When there is no batch.
+    """
+    with own_randomness():
+        state = batches.state()
+        raw = next(batches.iterate(0), None)
+        batches.load_state(state)
+    if raw is None:
+        raise DataError("the training data holds no batch; give at least one")
+    paths = [_one_sample(call.example) for call in read_batch(raw, [task.name for task in tasks]).calls]
+    return paths[0] if len(paths) == 1 else paths
+
+
+class _Epoch:
+    """The training data as a method sees it: batches on the device, that can be iterated again."""
+
+    def __init__(self, batches: Batches, tasks: Sequence[str], engine: Engine) -> None:
+        self._batches = batches
+        self._tasks = tasks
+        self._engine = engine
+
+    def __iter__(self) -> Iterator[tuple[Any, dict[str, Any]]]:
+        engine = self._engine
+        for raw in self._batches.iterate(0):
+            batch = relocate(read_batch(raw, self._tasks), engine.move, channels_last=engine.channels_last)
+            yield batch.inputs(), batch.targets
+
+
+def _one_sample(example: Example) -> Example:
+    tensors = [each for each in (*example.args, *example.kwargs.values()) if isinstance(each, Tensor) and each.dim()]
+    size = tensors[0].shape[0] if tensors else 0
+
+    def first(value: Any) -> Any:
+        return value[:1] if isinstance(value, torch.Tensor) and value.dim() and value.shape[0] == size else value
+
+    return Example(*map(first, example.args), **{name: first(value) for name, value in example.kwargs.items()})

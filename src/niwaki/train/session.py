@@ -1,0 +1,177 @@
+"""One training from its first to its last step: epochs, validation, the journal, checkpoints."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+
+from niwaki.errors import DataError
+from niwaki.records import Quality
+from niwaki.surgery import plans_of
+from niwaki.train.calibrate import calibrate
+from niwaki.train.checkpoint import tensors_of
+from niwaki.train.evaluate import evaluate_batches
+from niwaki.train.guard import StepFigures
+from niwaki.train.journal import Journal
+from niwaki.train.loader import Batches
+from niwaki.train.loop import Loop
+from niwaki.train.progress import Progress
+from niwaki.train.randomness import random_state, set_random_state
+from niwaki.train.saving import Position, session_state
+from niwaki.train.selection import Selection
+from niwaki.train.stage import Keeper
+
+__all__ = ["Session"]
+
+
+@dataclass
+class Session:
+    """Everything of one training; `saving` writes it down and takes it up again.
+
+    Attributes:
+        loop: Takes the steps.
+        batches: Training data.
+        validation: Validation data, or None.
+        selection: Picks the best epoch.
+        journal: Writes `metrics.jsonl`.
+        keeper: Keeps the checkpoint.
+        progress: Who watches.
+        settings: What a resume has to agree with.
+        history: One entry for each validation.
+        best: Tensors of the best epoch's model, or None.
+    """
+
+    loop: Loop
+    batches: Batches
+    validation: Batches | None
+    selection: Selection
+    journal: Journal
+    keeper: Keeper
+    progress: Progress
+    settings: dict[str, Any]
+    position: Position = field(default_factory=Position)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Tensor] | None = None
+    _since: float = field(default_factory=time.perf_counter)
+
+    def run(self) -> None:
+        """Train until every step is done; a finished training does nothing.
+
+        Raises:
+            TrainingError: When a loss or gradient is NaN or infinite.
+            DataError: When an epoch holds no batch.
+        """
+        if self.position.finished:
+            return
+        self.progress.begin("training", self.loop.total, self.loop.step)
+        try:
+            while self.loop.step < self.loop.total:
+                self._epoch()
+            self.position.finished = True
+            self.save()
+        finally:
+            self.journal.flush()
+            self.progress.end()
+
+    def seconds(self) -> float:
+        """Return the wall time of this training, over all its processes."""
+        return self.position.seconds + time.perf_counter() - self._since
+
+    def save(self) -> None:
+        """Write a checkpoint, where one is kept."""
+        if self.keeper.checkpoint is None:
+            return
+        self._record(self.loop.drain())
+        self.position.seconds, self._since = self.seconds(), time.perf_counter()
+        self.keeper.save(session_state(self))
+
+    def _epoch(self) -> None:
+        place, loop = self.position, self.loop
+        loop.epoch = place.epoch
+        stream = self._stream()
+        while loop.step < loop.total:
+            group = list(islice(stream, loop.training.accumulate))
+            if not group:
+                break
+            self._record(loop.take(group))
+            place.batch += len(group)
+            if loop.changed:
+                self._after_change()
+            every = loop.training.checkpoint_every
+            if every is not None and loop.step % every == 0 and loop.step < loop.total:
+                self.save()
+        if place.batch == 0:
+            raise DataError("an epoch of the training data holds no batch; give at least one")
+        self._end_epoch()
+
+    def _stream(self) -> Iterator[Any]:
+        """Begin an epoch, or go on in the middle of one."""
+        place = self.position
+        if place.begun is None:
+            place.begun = {"random": random_state(), "data": self.batches.state()}
+            return self.batches.iterate(place.epoch)
+        set_random_state(place.begun["random"])
+        self.batches.load_state(place.begun["data"])
+        stream = self.batches.iterate(place.epoch, place.batch)
+        if place.random is not None:
+            set_random_state(place.random)
+        return stream
+
+    def _end_epoch(self) -> None:
+        place, loop = self.position, self.loop
+        self._record(loop.drain())
+        loop.balance.end_epoch()
+        last = loop.step >= loop.total
+        if last or (place.epoch + 1) % loop.training.eval_every == 0:
+            self._validate()
+        place.epoch, place.batch, place.begun = place.epoch + 1, 0, None
+        if not last:
+            self.save()
+
+    def _validate(self) -> None:
+        if self.validation is None:
+            return
+        trainee, epoch = self.loop.trainee, self.position.epoch
+        quality = evaluate_batches(
+            trainee.validated, self.loop.tasks, self.validation, engine=trainee.engine, progress=self.progress
+        )
+        better = self.selection.offer(epoch, quality)
+        if better:
+            self.best = {name: tensor.clone() for name, tensor in tensors_of(trainee.validated).items()}
+        row = {"epoch": epoch, "step": self.loop.step, "quality": quality, "best": better}
+        self.history.append(row)
+        self.journal.write(kind="epoch", **row)
+        self.progress.note(self._summary(quality, better=better))
+
+    def _after_change(self) -> None:
+        """Another shape: its statistics are estimated anew, and no earlier epoch can be the best any more."""
+        trainee, training = self.loop.trainee, self.loop.training
+        self.selection.forget()
+        self.best = None
+        if training.batchnorm_batches:
+            calibrate(trainee, self.batches.calibration(training.batchnorm_batches), self.loop.tasks)
+        params = sum(each.numel() for each in trainee.model.parameters())
+        self.journal.write(kind="change", step=self.loop.step, params=params, plans=len(plans_of(trainee.model)))
+        self.progress.note(f"step {self.loop.step}: the model changed its shape; it has {params:,} parameters now")
+
+    def _record(self, figures: list[StepFigures]) -> None:
+        for each in figures:
+            row: dict[str, Any] = {"step": each.step, "epoch": each.epoch, "lr": each.lr, "loss": dict(each.losses)}
+            if each.extras:
+                row["extra"] = dict(each.extras)
+            if each is figures[-1]:
+                row["weight"] = self.loop.balance.weights
+            self.journal.write(kind="step", **row, grad_norm=each.grad_norm)
+        if figures:
+            self.progress.advance(len(figures), loss=sum(figures[-1].losses.values()))
+
+    def _summary(self, quality: Quality, *, better: bool) -> str:
+        shown = [
+            f"{task.name} {task.primary} {quality[task.name][task.primary]:.4g}"
+            for task in self.loop.tasks
+            if task.primary in quality.get(task.name, {})
+        ]
+        return f"epoch {self.position.epoch}: {', '.join(shown)}{' (best so far)' if better else ''}"
