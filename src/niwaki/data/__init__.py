@@ -1,0 +1,27 @@
+"""Data: samples of pictures and targets, checked when opened, the same on every machine."""
+
+from niwaki.data.augment import Augment, Augmented
+from niwaki.data.base import DataSettings, Sample, SampleDataset, Splits, datasets
+from niwaki.data.checking import check_data
+from niwaki.data.findings import Findings, Problem, SplitFindings
+from niwaki.data.mtan import NYUv2Data
+from niwaki.data.rooms import CLASSES, Rooms, RoomsData, render_room
+
+__all__ = [
+    "CLASSES",
+    "Augment",
+    "Augmented",
+    "DataSettings",
+    "Findings",
+    "NYUv2Data",
+    "Problem",
+    "Rooms",
+    "RoomsData",
+    "Sample",
+    "SampleDataset",
+    "SplitFindings",
+    "Splits",
+    "check_data",
+    "datasets",
+    "render_room",
+]

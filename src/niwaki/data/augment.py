@@ -1,0 +1,195 @@
+"""Joint augmentation: what is done to the picture is done to every target, each in its own way."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from niwaki.data.base import Sample, SampleDataset
+from niwaki.errors import DataError
+from niwaki.settings import Settings
+
+__all__ = ["Augment", "Augmented", "mirror", "zoom"]
+
+KINDS = ("segmentation", "depth", "normals", "classification")
+
+
+class Augment(Settings):
+    """Which random changes a training sample goes through: a crop that is scaled back up, and a mirror.
+
+    Attributes:
+        scales: Zoom factors, each as likely, at least 1. Zooming by s divides depth by s.
+        mirror: The share of samples that are mirrored left to right.
+
+    Raises:
+        SettingError: When a scale is below 1 or the share is outside [0, 1].
+
+    Example:
+        >>> Augment().scales
+        (1.0, 1.2, 1.5)
+    """
+
+    scales: Annotated[tuple[Annotated[float, Field(ge=1.0)], ...], Field(min_length=1)] = (1.0, 1.2, 1.5)
+    mirror: float = Field(default=0.5, ge=0.0, le=1.0)
+
+    def apply(self, sample: Sample, generator: torch.Generator, kinds: Mapping[str, str] | None = None) -> Sample:
+        """Return a sample changed at random.
+
+        Args:
+            sample: Input and targets; nothing in it is changed in place.
+            generator: Where random numbers come from.
+            kinds: The kind of each target: ``segmentation``, ``depth``, ``normals`` or ``classification``. A target
+                that is not named is of the kind that its name says.
+
+        Returns:
+            The changed sample, of the same shapes.
+
+        Raises:
+            DataError: When the kind of a target is not known.
+        """
+        chosen, top, left, side = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+        of = {task: (kinds or {}).get(task, task) for task in sample[1]}
+        _refuse_unknown(of)
+        scale = self.scales[int(chosen * len(self.scales))]
+        if scale > 1.0:
+            sample = zoom(sample, scale, (top, left), of)
+        return mirror(sample, of) if side < self.mirror else sample
+
+
+def _refuse_unknown(kinds: Mapping[str, str]) -> None:
+    for task, kind in kinds.items():
+        if kind not in KINDS:
+            raise DataError(
+                f"target {task!r} is of kind {kind!r}, which can't be augmented; "
+                f"name its kind (one of {', '.join(KINDS)}) or open the data without augmentation"
+            )
+
+
+def zoom(sample: Sample, scale: float, place: tuple[float, float], kinds: Mapping[str, str]) -> Sample:
+    """Cut a window out of a sample and scale it back to full size.
+
+    The picture is interpolated; labels, depth and normals take the nearest pixel, so that none is invented. Things
+    look nearer by the factor, so depth is divided by it; directions stay.
+
+    Args:
+        sample: Input ``[3, H, W]`` and targets.
+        scale: How much larger things become, at least 1.
+        place: Where the window lies, from 0 (top, left) to 1 (bottom, right).
+        kinds: The kind of each target.
+
+    Returns:
+        The changed sample.
+
+    Example:
+        >>> sample = (torch.zeros(3, 4, 4), {"depth": torch.full((1, 4, 4), 3.0)})
+        >>> zoom(sample, 1.5, (0.0, 1.0), {"depth": "depth"})[1]["depth"][0, 0, 0].item()
+        2.0
+    """
+    image, targets = sample
+    height, width = image.shape[-2:]
+    high, wide = max(round(height / scale), 1), max(round(width / scale), 1)
+    top, left = int(place[0] * (height - high + 1)), int(place[1] * (width - wide + 1))
+    top, left = min(top, height - high), min(left, width - wide)
+    window = image[:, top : top + high, left : left + wide]
+    rows = top + _nearest(height, high)
+    columns = left + _nearest(width, wide)
+    changed = {}
+    for task, target in targets.items():
+        kind = kinds[task]
+        if kind == "classification":
+            changed[task] = target
+            continue
+        near = target[..., rows[:, None], columns]
+        changed[task] = near / scale if kind == "depth" else near
+    larger = F.interpolate(window[None], (height, width), mode="bilinear", align_corners=False)[0]
+    return larger, changed
+
+
+def _nearest(count: int, among: int) -> Tensor:
+    return ((torch.arange(count) * 2 + 1) * among).div(2 * count, rounding_mode="floor")
+
+
+def mirror(sample: Sample, kinds: Mapping[str, str]) -> Sample:
+    """Swap left and right of a sample; the x of normals changes its sign.
+
+    Args:
+        sample: Input ``[3, H, W]`` and targets.
+        kinds: The kind of each target.
+
+    Returns:
+        The changed sample.
+
+    Example:
+        >>> normals = torch.tensor([0.6, 0.0, -0.8]).reshape(3, 1, 1)
+        >>> _, targets = mirror((torch.zeros(3, 1, 1), {"normals": normals}), {"normals": "normals"})
+        >>> [round(v, 1) for v in targets["normals"].flatten().tolist()]
+        [-0.6, 0.0, -0.8]
+    """
+    image, targets = sample
+    return image.flip(-1), {task: _MIRRORS[kinds[task]](target) for task, target in targets.items()}
+
+
+def _mirror_map(target: Tensor) -> Tensor:
+    return target.flip(-1)
+
+
+def _mirror_normals(target: Tensor) -> Tensor:
+    flipped = target.flip(-1)
+    flipped[..., 0, :, :] = -flipped[..., 0, :, :]
+    return flipped
+
+
+def _mirror_nothing(target: Tensor) -> Tensor:
+    return target
+
+
+_MIRRORS: dict[str, Callable[[Tensor], Tensor]] = {
+    "segmentation": _mirror_map,
+    "depth": _mirror_map,
+    "normals": _mirror_normals,
+    "classification": _mirror_nothing,
+}
+
+
+class Augmented(SampleDataset):
+    """A data set whose samples change from epoch to epoch, and never by chance.
+
+    Index ``epoch * len + i`` gives sample ``i`` as epoch ``epoch`` sees it. What is drawn depends on seed, epoch and
+    ``i`` alone: not on the order of reading, on workers, or on where a run was resumed.
+
+    Args:
+        dataset: Map-style data of samples.
+        augment: What may change.
+        seed: Names the stream of changes, 0 or more.
+        kinds: The kind of each target, where its name does not say it.
+    """
+
+    def __init__(
+        self, dataset: SampleDataset, augment: Augment, seed: int, kinds: Mapping[str, str] | None = None
+    ) -> None:
+        self.dataset = dataset
+        self.augment = augment
+        self.seed = seed
+        self.kinds = dict(kinds or {})
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index < 0:
+            raise IndexError(f"index {index} is negative; write epoch * {len(self)} + i")
+        generator = torch.Generator().manual_seed(_mix(self.seed, index))
+        return self.augment.apply(self.dataset[index % len(self)], generator, self.kinds)
+
+
+def _mix(seed: int, index: int) -> int:
+    # Neighbouring seeds of torch's generator give related streams; two rounds of splitmix64 part them.
+    state = (seed * 0x9E3779B97F4A7C15 + index + 1) & (2**64 - 1)
+    for _ in range(2):
+        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & (2**64 - 1)
+        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & (2**64 - 1)
+        state ^= state >> 31
+    return state & (2**63 - 1)

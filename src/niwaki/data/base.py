@@ -1,0 +1,77 @@
+"""What every data set is to the rest of the library: settings that open into splits of samples."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from niwaki.data.findings import Findings
+from niwaki.registry import Registry
+from niwaki.settings import Settings
+
+__all__ = ["DataSettings", "Progress", "Sample", "SampleDataset", "Splits", "datasets"]
+
+Sample: TypeAlias = tuple[Tensor, dict[str, Tensor]]
+"""Input ``float32 [3, H, W]`` in [0, 1], and one target for each labelled task."""
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with what is being made, how much is done, and of how much."""
+
+
+class SampleDataset(Dataset[Sample]):
+    """A map-style data set of samples: it has a length, and equal indices give equal samples."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+@dataclass(frozen=True)
+class Splits:
+    """An opened data set.
+
+    Attributes:
+        train: Samples to learn from. Where augmentation was asked for it is `Augmented`, and index
+            ``epoch * len(train) + i`` gives sample ``i`` as that epoch sees it.
+        val: Samples that pick the epoch. Never the test split.
+        test: Samples for the numbers that are reported, or None where the data has none.
+        tasks: What the targets are: ready tasks as plain data with ``kind``, in the targets' order.
+        notes: What was decided on opening, such as a validation split that was carved.
+    """
+
+    train: SampleDataset
+    val: SampleDataset
+    test: SampleDataset | None
+    tasks: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...] = ()
+
+
+class DataSettings(Settings):
+    """Which data, and how it is read. Every registered data set is one of these."""
+
+    @abstractmethod
+    def open(self, *, progress: Progress | None = None) -> Splits:
+        """Return the data's splits.
+
+        Args:
+            progress: Told how far long work is.
+
+        Returns:
+            The splits.
+
+        Raises:
+            DataError: When something is missing or not as the layout says; the message names the file.
+        """
+
+    @abstractmethod
+    def check(self) -> Findings:
+        """Look at everything and return what was found, or the first things wrong."""
+
+
+datasets: Registry[type[DataSettings]] = Registry("data set")
+"""Names that recipes and ``niwaki check-data`` know, with the settings they stand for."""
