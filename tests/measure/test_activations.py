@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from niwaki.graph.trace import trace
+from niwaki.graph import trace
 from niwaki.measure import peak_activation_bytes
 
 

@@ -34,6 +34,7 @@ def test_times_are_one_for_each_round_and_cpu_time_excludes_sleep() -> None:
     times = time_rounds(calls, rounds=4, warmup=1)
     assert {len(ms) for ms in (*times.wall_ms.values(), *times.cpu_ms.values())} == {4}
     for who, wall in times.wall_ms.items():
+        assert min(wall) >= 2.5
         assert sum(times.cpu_ms[who]) < sum(wall)
 
 
@@ -45,8 +46,8 @@ def test_short_calls_are_repeated_and_divided() -> None:
         count += 1
 
     times = time_rounds({("eager", "a"): short}, rounds=2, warmup=1)
-    assert count > 2 * 50
-    assert max(times.wall_ms["eager", "a"]) < 2.0
+    assert count > 3  # the warm-up, and two turns of more than one call
+    assert min(times.wall_ms["eager", "a"]) < 2.0  # of one call, not of a turn
 
 
 def test_the_collector_rests_while_timing_and_works_again_afterwards() -> None:

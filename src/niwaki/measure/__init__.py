@@ -1,8 +1,18 @@
 """What a model costs and how long it takes."""
 
 from niwaki.measure.activations import peak_activation_bytes
+from niwaki.measure.cost import measure, measure_traced
 from niwaki.measure.latency import measure_latency, time_models
 from niwaki.measure.rounds import Rounds, time_rounds
 from niwaki.measure.runtimes import runtimes
 
-__all__ = ["Rounds", "measure_latency", "peak_activation_bytes", "runtimes", "time_models", "time_rounds"]
+__all__ = [
+    "Rounds",
+    "measure",
+    "measure_latency",
+    "measure_traced",
+    "peak_activation_bytes",
+    "runtimes",
+    "time_models",
+    "time_rounds",
+]

@@ -26,7 +26,7 @@ def peak_activation_bytes(program: Program) -> int:
         Bytes at the example's own batch size.
 
     Example:
-        >>> from niwaki.graph.trace import trace
+        >>> from niwaki.graph import trace
         >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
         >>> (program,) = trace(net, torch.zeros(1, 4)).eval_programs
         >>> peak_activation_bytes(program)  # the ReLU reads 8 floats and makes 8

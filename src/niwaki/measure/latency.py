@@ -53,11 +53,10 @@ def measure_latency(
         ExportError: When a model can't be exported to a runtime that needs a file.
 
     Example:
-        >>> weights = torch.ones(500, 500)
-        >>> calls = {"large": lambda x: x @ weights @ weights, "small": lambda x: x + 1}
-        >>> latency = measure_latency(calls, torch.ones(64, 500), runtimes=["eager"], rounds=5)
-        >>> latency.gain("large", "small", "eager") > 1
-        True
+        >>> calls = {"sine": torch.sin, "double": lambda x: 2 * x}
+        >>> latency = measure_latency(calls, torch.ones(4, 10), runtimes=["eager"], rounds=5)
+        >>> [(each.model, each.rounds) for each in latency.timings], latency.batch
+        ([('sine', 5), ('double', 5)], 4)
     """
     examples = as_examples(example)
     devices = {_device(subject) for subject in models.values()}
