@@ -127,3 +127,16 @@ def test_the_users_drawing_gets_value_and_target_and_is_checked() -> None:
     assert (picture == 7).all()
     with pytest.raises(ContractError, match=r"the drawing is uint8\[2, 2\]; expected uint8\[H, W, 3\]"):
         task.draw(torch.tensor(7.0), torch.tensor(1.0))
+
+
+def test_a_users_loss_runs_in_float32_under_autocast() -> None:
+    def loss(pred: Tensor, target: Tensor) -> Tensor:
+        return (pred @ pred.T - target).square().mean()  # autocast would multiply in bfloat16
+
+    task = Task("gram", loss=loss, metrics={"mae": MeanAbsoluteError()}, primary="mae")
+    pred = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
+    expected = loss(pred, torch.zeros(4, 4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = task.loss(pred, torch.zeros(4, 4))
+    assert found.dtype == torch.float32
+    assert found == expected

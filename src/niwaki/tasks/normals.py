@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -31,11 +30,15 @@ __all__ = [
 _WITHIN = (11.25, 22.5, 30.0)
 _SHORT = 1e-3
 """Predictions shorter than this are divided by it: their gradient stays bounded at the zero vector."""
+_TINY = 1e-12
 
 
 def valid_normals(target: Tensor) -> Tensor:
     """Return where a normal is a direction: ``[N, 3, H, W] -> bool [N, 1, H, W]``, finite and not zero."""
-    return target.isfinite().all(1, keepdim=True) & (target != 0).any(1, keepdim=True)
+    size = target.abs().sum(
+        1, keepdim=True
+    )  # NaN and infinity survive the sum; several times faster than all() and any()
+    return (size > 0) & (size < torch.inf)
 
 
 def normals_loss(pred: Tensor, target: Tensor) -> Tensor:
@@ -54,9 +57,13 @@ def normals_loss(pred: Tensor, target: Tensor) -> Tensor:
         tensor(1.)
     """
     mask = valid_normals(target)
-    ours = F.normalize(blanked(pred, mask), dim=1, eps=_SHORT)
-    theirs = F.normalize(blanked(target, mask), dim=1)
+    ours, theirs = _unit(blanked(pred, mask), _SHORT), _unit(blanked(target, mask), _TINY)
     return masked_mean(1 - (ours * theirs).sum(1, keepdim=True), mask)
+
+
+def _unit(vectors: Tensor, shortest: float) -> Tensor:
+    """Normalise along dim 1. The same as `F.normalize`, which is four times slower on maps."""
+    return vectors * vectors.square().sum(1, keepdim=True).clamp(min=shortest**2).rsqrt()
 
 
 def angles(pred: Tensor, target: Tensor) -> Tensor:
@@ -73,7 +80,7 @@ def angles(pred: Tensor, target: Tensor) -> Tensor:
         >>> angles(torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
         tensor([45., 90.])
     """
-    ours, theirs = F.normalize(pred, dim=1), F.normalize(target, dim=1)
+    ours, theirs = _unit(pred, _TINY), _unit(target, _TINY)
     sine = torch.linalg.vector_norm(torch.linalg.cross(ours, theirs, dim=1), dim=1)
     degrees = torch.rad2deg(torch.atan2(sine, (ours * theirs).sum(1)))
     return torch.where((ours == 0).all(1), 90.0, degrees)
@@ -161,7 +168,7 @@ def draw_normals(value: Any, target: Any = None) -> Picture:  # noqa: ARG001 - e
     """
     normals = torch.as_tensor(value).detach().float().cpu()
     mask = valid_normals(normals[None])[0, 0].numpy()
-    shown = F.normalize(normals.nan_to_num(), dim=0).movedim(0, -1).numpy() * np.array([1, -1, -1], np.float32)
+    shown = _unit(normals.nan_to_num()[None], _TINY)[0].movedim(0, -1).numpy() * np.array([1, -1, -1], np.float32)
     picture = np.round((shown + 1) * 127.5 + 1e-3).clip(0, 255).astype(np.uint8)
     picture[~mask] = INVALID
     return picture
