@@ -17,7 +17,7 @@ from niwaki.graph.solve import Solution
 __all__ = ["Channels"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Channels:
     """The channel classes of a model. Class 0 is frozen; every other class is removed whole or not at all.
 
@@ -51,6 +51,10 @@ class Channels:
     solution: Solution
     explainer: Explainer
     memo: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        free = sum(group.size for group in self.groups if group.reason is None)
+        return f"Channels({len(self.groups)} groups, {free} channels that can go)"
 
     @property
     def count(self) -> int:

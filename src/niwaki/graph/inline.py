@@ -1,5 +1,8 @@
 """Regions such as ``with torch.no_grad()`` are sub-graphs in an exported program: put their nodes in line."""
 
+from itertools import count
+
+import torch
 from torch import fx
 
 __all__ = ["inline_regions"]
@@ -30,9 +33,7 @@ def _inline(module: fx.GraphModule, node: fx.Node) -> None:
     handle = node.args[position]
     assert isinstance(handle, fx.Node)
     body = getattr(module, str(handle.target))
-    for name, child in body.named_children():
-        if not hasattr(module, name):
-            module.add_submodule(name, child)
+    renamed = {name: _moved(module, name, child) for name, child in body.named_children()}
     inputs = [each for each in body.graph.nodes if each.op == "placeholder"]
     mapping: dict[fx.Node, fx.Node] = {}
     for inner, outer in zip(inputs, node.args[position + 1 :], strict=True):
@@ -40,10 +41,20 @@ def _inline(module: fx.GraphModule, node: fx.Node) -> None:
         mapping[inner] = outer
     with module.graph.inserting_before(node):
         results = module.graph.graph_copy(body.graph, mapping)
+    for inner, copied in mapping.items():
+        if inner.op == "get_attr":
+            copied.target = renamed[str(inner.target)]
     _redirect(node, results)
     module.graph.erase_node(node)
     if not handle.users:
         module.graph.erase_node(handle)
+
+
+def _moved(module: fx.GraphModule, name: str, child: torch.nn.Module) -> str:
+    """Move a region inside a region up, under a name that is free."""
+    free = next(each for each in (f"{name}_{i}" for i in count()) if not hasattr(module, each))
+    module.add_submodule(free, child)
+    return free
 
 
 def _redirect(node: fx.Node, results: object) -> None:

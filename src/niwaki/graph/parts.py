@@ -34,6 +34,7 @@ class Parts:
     def part(self, tasks: Iterable[str]) -> str:
         """Name the part that serves these tasks: ``trunk``, ``branch a+b``, ``head a`` or ``unused``."""
         served = set(tasks)
+        served = served & set(self.tasks) or served  # an extra output beside a task's own does not count
         if not served:
             return "unused"
         if served >= set(self.tasks):

@@ -53,8 +53,8 @@ def trace(model: nn.Module, example: Any, *, tasks: Sequence[str] | None = None)
     programs: list[Program] = []
     notes: list[str] = []
     for index, each in enumerate(examples):
-        routed = _names_of_route(index, len(examples), tasks)
-        found, remarks = _both_modes(twin, each, index, (names, routed))
+        naming = _Naming(names, None if tasks is None else list(tasks), index, len(examples))
+        found, remarks = _both_modes(twin, each, naming)
         programs += found
         notes += remarks
     tensors = {names[name]: tensor for name, tensor in named_tensors(model)}
@@ -63,7 +63,7 @@ def trace(model: nn.Module, example: Any, *, tasks: Sequence[str] | None = None)
         names=names,
         shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()},
         parameters=frozenset(name for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)),
-        tasks=_tasks(programs),
+        tasks=_tasks(programs, tasks),
         notes=tuple(notes),
     )
 
@@ -80,17 +80,26 @@ def _twin(model: nn.Module) -> nn.Module:
         ) from error
 
 
-def _names_of_route(index: int, routes: int, tasks: Sequence[str] | None) -> list[str] | None:
-    if tasks is None:
-        return [f"output{index}"] if routes > 1 else None
-    if routes > 1 and len(tasks) == routes:
-        return [tasks[index]]
-    return list(tasks)
+@dataclass(frozen=True)
+class _Naming:
+    """What the tensors and outputs of one route are called."""
+
+    tensors: dict[str, str]
+    tasks: list[str] | None
+    index: int
+    routes: int
+
+    def outputs(self, result: Any) -> dict[str, Any]:
+        """Name what the model returned: one tensor for each of several routes answers one task each."""
+        if self.routes > 1 and isinstance(result, _Leaf):
+            if self.tasks is None:
+                return {f"output{self.index}": result}
+            if len(self.tasks) == self.routes:
+                return {self.tasks[self.index]: result}
+        return name_outputs(result, self.tasks)
 
 
-def _both_modes(
-    twin: nn.Module, example: Example, index: int, naming: tuple[dict[str, str], list[str] | None]
-) -> tuple[list[Program], list[str]]:
+def _both_modes(twin: nn.Module, example: Example, naming: _Naming) -> tuple[list[Program], list[str]]:
     programs: list[Program] = []
     failures: list[str] = []
     for training in (False, True):
@@ -101,9 +110,15 @@ def _both_modes(
             failures.append(f"{mode} mode of {example!r} can't be exported: {failure}")
             continue
         inline_regions(exported.graph_module)
-        names, routed = naming
         programs.append(
-            Program(exported, used, training, _tensor_names(exported, names), _outputs(exported, routed), index)
+            Program(
+                exported=exported,
+                example=used,
+                training=training,
+                tensors=_tensor_names(exported, naming.tensors),
+                outputs=_outputs(exported, naming, training=training),
+                index=naming.index,
+            )
         )
     if not programs:
         raise GraphError(
@@ -156,7 +171,8 @@ class _Leaf:
     shape: tuple[int, ...] = ()
 
 
-def _outputs(exported: ExportedProgram, routed: list[str] | None) -> dict[str, list[str]]:
+def _outputs(exported: ExportedProgram, naming: _Naming, *, training: bool) -> dict[str, list[str]]:
+    """Name the outputs; train mode may return other ones than the tasks, which then keep their numbers."""
     returned = exported.graph.output_node().args[0]
     assert isinstance(returned, tuple | list)
     kinds = [spec.kind for spec in exported.graph_signature.output_specs]
@@ -168,15 +184,23 @@ def _outputs(exported: ExportedProgram, routed: list[str] | None) -> dict[str, l
     assert exported.call_spec.out_spec is not None
     result = pytree.tree_unflatten(leaves, exported.call_spec.out_spec)
     try:
-        named = name_outputs(result, routed)
+        named = naming.outputs(result)
     except ContractError:
-        if routed is None or not isinstance(result, tuple | list):
+        if not training or not isinstance(result, tuple | list):
             raise
         named = name_outputs(result)
     found = {name: [leaf.node for leaf in pytree.tree_leaves(value) if leaf.node] for name, value in named.items()}
     return {name: nodes for name, nodes in found.items() if nodes}
 
 
-def _tasks(programs: list[Program]) -> tuple[str, ...]:
+def _tasks(programs: list[Program], asked: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the tasks asked for, which must all have an output, or else the names of all outputs of eval mode."""
     evaluated = [program for program in programs if not program.training] or programs
-    return tuple(dict.fromkeys(name for program in evaluated for name in program.outputs))
+    found = tuple(dict.fromkeys(name for program in evaluated for name in program.outputs))
+    missing = [] if asked is None else [task for task in asked if task not in found]
+    if missing:
+        raise ContractError(
+            f"the model returns nothing for the task {missing[0]!r}; its outputs are {', '.join(found)}: key the "
+            "returned dict by task name, or give an example for each path"
+        )
+    return found if asked is None else tuple(asked)

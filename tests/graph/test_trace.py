@@ -1,0 +1,194 @@
+import copy
+import random
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from niwaki.contract import Example, describe_example
+from niwaki.errors import ContractError, GraphError
+from niwaki.graph import example_from_spec, find_channels, trace
+
+X = torch.zeros(1, 3)
+
+
+class Noisy(nn.Module):
+    """Draws numbers, counts its calls and keeps statistics: everything a trace could leave behind."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+        self.register_buffer("calls", torch.zeros(1))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        self.calls = self.calls + 1
+        return self.head(self.body(x) + random.random() + float(np.random.rand()) + torch.rand(4))  # noqa: NPY002
+
+
+def test_the_model_and_the_random_state_are_left_as_found() -> None:
+    model = Noisy()
+    model.body[1].eval()
+    first = next(model.body.parameters()).requires_grad_(False)
+    model.head.weight.grad = torch.ones(2, 4)
+    before = copy.deepcopy(model.state_dict())
+    modes = [module.training for module in model.modules()]
+    objects = [id(tensor) for tensor in [*model.parameters(), *model.buffers()]]
+    states = torch.get_rng_state(), random.getstate(), repr(np.random.get_state())  # noqa: NPY002
+    traced = trace(model, X)
+    assert len(traced.programs) == 2
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert repr(np.random.get_state()) == states[2]  # noqa: NPY002
+    assert [module.training for module in model.modules()] == modes
+    assert [id(tensor) for tensor in [*model.parameters(), *model.buffers()]] == objects
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not first.requires_grad
+    assert torch.equal(model.head.weight.grad, torch.ones(2, 4))
+
+
+class Answers(nn.Module):
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form = form
+        self.first, self.second = nn.Linear(3, 2), nn.Linear(3, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        near, far = self.first(x), self.second(x)
+        return {
+            "dict": {"near": near, "far": far, "size": 3},
+            "tuple": (near, far),
+            "list": [near, {"inner": far, "more": x}],
+            "one": near + far,
+        }[self.form]
+
+
+@pytest.mark.parametrize(
+    ("form", "tasks", "expected"),
+    [
+        ("dict", None, {"near": ["linear"], "far": ["linear_1"]}),
+        ("tuple", None, {"output0": ["linear"], "output1": ["linear_1"]}),
+        ("tuple", ["a", "b"], {"a": ["linear"], "b": ["linear_1"]}),
+        ("list", ["a", "b"], {"a": ["linear"], "b": ["linear_1", "x"]}),
+        ("one", ["a"], {"a": ["add"]}),
+        ("one", None, {"output": ["add"]}),
+    ],
+)
+def test_outputs_are_named(form: str, tasks: list[str] | None, expected: dict[str, list[str]]) -> None:
+    traced = trace(Answers(form), X, tasks=tasks)
+    assert all(program.outputs == expected for program in traced.programs)
+    assert traced.tasks == tuple(expected)
+
+
+def test_a_wrong_number_of_tasks_is_refused() -> None:
+    with pytest.raises(ContractError, match="2 outputs for 3 tasks"):
+        trace(Answers("tuple"), X, tasks=["a", "b", "c"])
+
+
+def test_train_mode_runs_with_twice_the_batch() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+    traced = trace(model, torch.zeros(1, 3, 4, 4))
+    assert [program.training for program in traced.programs] == [False, True]
+    assert [program.example.args[0].shape[0] for program in traced.programs] == [1, 2]
+    assert traced.notes == ()
+    assert traced.eval_programs == traced.programs[:1]
+
+
+class OneMode(nn.Module):
+    """Can be exported in one mode only; the other is data-dependent Python."""
+
+    def __init__(self, *, refuses: bool) -> None:
+        super().__init__()
+        self.refuses = refuses
+        self.body, self.aside, self.head = nn.Linear(3, 4), nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.body(x)
+        if self.training is self.refuses:
+            y = y + self.aside(x) * (2 if y.sum() > 0 else 1)
+        return self.head(y)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_mode_that_cannot_be_exported_is_noted_and_its_tensors_stay(refuses: bool) -> None:
+    traced = trace(OneMode(refuses=refuses), X)
+    mode = "train" if refuses else "eval"
+    assert [program.training for program in traced.programs] == [not refuses]
+    assert traced.eval_programs == traced.programs
+    assert traced.notes[0].startswith(f"{mode} mode of Example(float32[1, 3]) can't be exported")
+    channels = find_channels(traced)
+    assert [group.name for group in channels.groups] == ["body"]
+    assert all(piece.tensor != "aside.weight" for piece in channels.groups[0].slices)
+
+
+class Refusing(nn.Module):
+    def forward(self, x: Tensor) -> Any:
+        return x * 2 if x.sum() > 0 else x
+
+
+def test_a_model_that_cannot_be_exported_is_refused_with_the_reason() -> None:
+    with pytest.raises(GraphError, match="eval mode .* can't be exported.* data-dependent"):
+        trace(Refusing(), X)
+
+
+def test_a_model_that_cannot_be_copied_is_refused() -> None:
+    model = nn.Linear(3, 2)
+    model.lock = threading.Lock()  # type: ignore[assignment]  # no tensor on purpose
+    with pytest.raises(GraphError, match="can't be copied .*lock"):
+        trace(model, X)
+
+
+class Regions(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        with torch.no_grad():
+            y = self.trunk(x).relu()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                y = y * 2
+        return self.head(y.detach())
+
+
+def test_regions_without_gradient_are_read_like_the_rest() -> None:
+    traced = trace(Regions(), X)
+    targets = [str(node.target) for node in traced.programs[0] if node.op == "call_function"]
+    assert targets == ["aten.linear.default", "aten.relu.default", "aten.mul.Tensor", "aten.detach.default",
+                       "aten.linear.default"]  # fmt: skip
+    assert [(group.name, group.size) for group in find_channels(traced).groups] == [("trunk", 4)]
+
+
+def test_routes_with_one_tensor_each_answer_the_tasks_in_order() -> None:
+    class Route(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.heads = nn.ModuleList(nn.Linear(3, 2) for _ in range(2))
+
+        def forward(self, x: Tensor, task: int) -> Any:
+            return self.heads[task](x)
+
+    traced = trace(Route(), [Example(X, task=0), Example(X, task=1)], tasks=["near", "far"])
+    assert [(program.index, *program.outputs) for program in traced.eval_programs] == [(0, "near"), (1, "far")]
+
+
+def test_an_example_is_drawn_from_its_description() -> None:
+    example = Example(torch.zeros(2, 3), [torch.zeros(4, dtype=torch.int64), None], flag=True, pair=(1, {"a": 2.0}))
+    state = torch.get_rng_state()
+    drawn = example_from_spec(describe_example(example), seed=3)
+    again = example_from_spec(describe_example(example), seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert describe_example(drawn) == describe_example(example)
+    assert torch.equal(drawn.args[0], again.args[0])
+    assert drawn.args[0].std() > 0
+    assert drawn.kwargs == {"flag": True, "pair": (1, {"a": 2.0})}
+
+
+def test_a_description_that_is_none_is_refused() -> None:
+    with pytest.raises(GraphError, match="this describes no example"):
+        example_from_spec({"args": [7], "kwargs": {}}, seed=0)
