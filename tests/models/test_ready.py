@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from niwaki.errors import ContractError, SettingError
+from niwaki.graph import find_channels, trace
 from niwaki.models import DeepLab, ModelSettings, ResNetUNet, SegNet, models
 from niwaki.settings.base import read_settings
 
@@ -169,3 +170,19 @@ def test_wrong_settings_name_the_field() -> None:
         read_settings(ResNetUNet, {"wide": 2})
     with pytest.raises(SettingError, match="one entry for each stage"):
         SegNet(channels=(64, 128), depths=(2,))
+
+
+@every
+def test_every_layer_but_the_answers_can_be_pruned(settings: ModelSettings) -> None:
+    found = find_channels(trace(settings.build(TASKS), torch.zeros(1, 3, 64, 64)))
+    assert found.unknown == ()
+    assert [group.name for group in found.groups if group.reason] == []
+    cut = {piece.tensor for group in found.groups for piece in group.slices if piece.dim == 0}
+    net = settings.build(TASKS)
+    answers = {f"{name}.weight" for name, module in net.named_modules() if _answers(module)}
+    weights = {f"{name}.weight" for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
+    assert weights - cut == answers
+
+
+def _answers(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.out_channels in TASKS.values()
