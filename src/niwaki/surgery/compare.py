@@ -52,7 +52,7 @@ def agreements(program: Program, expected: Sequence[list[Any]], given: Sequence[
 
     Args:
         program: Names the outputs.
-        expected: For each input, the leaves that the oracle returns.
+        expected: For each of the first inputs, the leaves that the oracle returns.
         given: For each input, the leaves that the cut model returns.
 
     Returns:
@@ -66,13 +66,21 @@ def agreements(program: Program, expected: Sequence[list[Any]], given: Sequence[
         raise SurgeryError(f"the cut model returns {len(given[0])} values where the dense one returns {len(names)}")
     found = []
     for i, name in enumerate(names):
-        pairs = [(one[i], other[i]) for one, other in zip(expected, given, strict=True)]
+        pairs = [(one[i], other[i]) for one, other in zip(expected, given, strict=False)]
         if isinstance(pairs[0][0], Tensor) and pairs[0][0].numel():
-            found.append(_agreement(name, pairs))
+            found.append(_agreement(name, pairs, _signal([each[i] for each in given])))
     return found
 
 
-def _agreement(name: str, pairs: list[tuple[Tensor, Any]]) -> Agreement:
+def _signal(answers: list[Any]) -> float:
+    """Return the largest change of an answer from the first input to the last, where both are finite."""
+    first, last = answers[0], answers[-1]
+    if not (isinstance(first, Tensor) and isinstance(last, Tensor) and first.shape == last.shape):
+        return 0.0
+    return _largest((first.double() - last.double())[first.isfinite() & last.isfinite()])
+
+
+def _agreement(name: str, pairs: list[tuple[Tensor, Any]], signal: float) -> Agreement:
     for oracle, answer in pairs:
         if not isinstance(answer, Tensor) or answer.shape != oracle.shape:
             shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
@@ -84,8 +92,6 @@ def _agreement(name: str, pairs: list[tuple[Tensor, Any]]) -> Agreement:
     finite = [oracle.isfinite() for oracle, _ in wide]
     errors = [_largest((oracle - answer)[mask]) for (oracle, answer), mask in zip(wide, finite, strict=True)]
     scale = max(_largest(oracle[mask]) for (oracle, _), mask in zip(wide, finite, strict=True))
-    both = finite[0] & finite[-1] if finite[0].shape == finite[-1].shape else None
-    signal = 0.0 if both is None else _largest((wide[0][0] - wide[-1][0])[both])
     return Agreement(name, max(errors), scale, signal)
 
 

@@ -97,8 +97,10 @@ class Kept:
     def silence(self, tensor: Tensor) -> Tensor:
         """Return the tensor with zeros at the positions that go."""
         for dim in self.touched():
-            index = torch.tensor(self.gone(dim), device=tensor.device)
-            tensor = tensor.index_fill(dim, index, 0)
+            shape = [1] * tensor.ndim
+            shape[dim] = -1
+            gone = torch.from_numpy(~self.stays(dim)).to(tensor.device).reshape(shape)
+            tensor = tensor.masked_fill(gone, 0)
         return tensor
 
     def _index(self, dim: int, like: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def failing_module(model: nn.Module, error: BaseException) -> tuple[str, str]:
 
 
 def draw(example: Example, seed: int) -> Example:
-    """Draw inputs like an example: normal with its mean and spread; integers and truth values as they are.
+    """Draw inputs like an example: normal with its mean and spread; integers and truth values in another order.
 
     Args:
         example: What to be like.
@@ -85,8 +85,11 @@ def draw(example: Example, seed: int) -> Example:
     generator = torch.Generator().manual_seed(seed)
 
     def like(value: Any) -> Any:
-        if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
+        if not isinstance(value, Tensor) or not value.numel():
             return value
+        if not value.is_floating_point():
+            order = torch.randperm(value.numel(), generator=generator).to(value.device)
+            return value.flatten()[order].reshape(value.shape)
         wide = value.double()
         spread = wide.std().item() if value.numel() > 1 else 0.0
         noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)

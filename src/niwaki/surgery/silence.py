@@ -18,10 +18,9 @@ from niwaki.graph import Channels, Program
 from niwaki.surgery.kept import Kept, Mask, labels_of
 from niwaki.surgery.operators import RULES, Step, plain_operator
 
-__all__ = ["own_tensors", "silenced_outputs"]
+__all__ = ["Oracle", "own_tensors", "silenced_outputs"]
 
 
-@torch.no_grad()
 def silenced_outputs(
     program: Program,
     channels: Channels,
@@ -52,12 +51,8 @@ def silenced_outputs(
         >>> silenced_outputs(traced.programs[0], channels, channels.removable)
         [tensor([[0.]])]
     """
-    states = channels.values[channels.traced.programs.index(program)]
-    interpreter = _Silenced(program, states, removed, dtype)
-    feed = _feed(program, inputs or program.example, tensors or own_tensors(program), dtype)
-    found = interpreter.run(*(_silence(node, value, states, removed) for node, value in feed))
-    kinds = [spec.kind for spec in program.exported.graph_signature.output_specs]
-    return [value for value, kind in zip(found, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
+    oracle = Oracle(program, channels, removed, tensors=tensors, dtype=dtype)
+    return oracle.answers(inputs or program.example)
 
 
 def own_tensors(program: Program) -> dict[str, Tensor]:
@@ -76,6 +71,58 @@ def own_tensors(program: Program) -> dict[str, Tensor]:
         for spec in exported.graph_signature.input_specs
         if spec.arg.name in program.tensors
     }
+
+
+class Oracle:
+    """A program with the removed channels silenced, ready to answer.
+
+    Args:
+        program: One of the programs that the channels were read from.
+        channels: The model's channel classes.
+        removed: By class id, whether the class goes.
+        tensors: Values of the parameters and buffers by canonical name; the model's own by default. None is changed.
+        dtype: Floating type to compute in; that of the tensors by default.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        channels: Channels,
+        removed: Mask,
+        *,
+        tensors: Mapping[str, Tensor] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        states = channels.values[channels.traced.programs.index(program)]
+        self._program = program
+        self._dtype = dtype
+        self._interpreter = _Silenced(program, states, removed, dtype)
+        held = _held(program, tensors or own_tensors(program))
+        self._held = {name: _silence(name, _widened(value, dtype), states, removed) for name, value in held.items()}
+
+    @torch.no_grad()
+    def answers(self, inputs: Example) -> list[Any]:
+        """Run the program.
+
+        Args:
+            inputs: What to feed, of the example's shapes.
+
+        Returns:
+            The leaves of the model's output in their order, of the original sizes.
+        """
+        signature = self._program.exported.graph_signature
+        given = iter(pytree.tree_leaves((inputs.args, inputs.kwargs)))
+        feed = []
+        for spec in signature.input_specs:
+            if spec.kind == InputKind.USER_INPUT:
+                feed.append(_widened(next(given), self._dtype))
+            else:
+                value = self._held[spec.arg.name]
+                writable = spec.kind != InputKind.PARAMETER and isinstance(value, Tensor)
+                feed.append(value.clone() if writable else value)  # in train mode a program writes to its buffers
+        found = self._interpreter.run(*feed)
+        kinds = [spec.kind for spec in signature.output_specs]
+        return [value for value, kind in zip(found, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
 
 
 class _Silenced(fx.Interpreter):
@@ -107,32 +154,28 @@ class _Silenced(fx.Interpreter):
         return Kept(labels_of(self._states.get(node.name), rank), self._removed)
 
 
-def _feed(
-    program: Program, inputs: Example, tensors: Mapping[str, Tensor], dtype: torch.dtype | None
-) -> list[tuple[fx.Node, Any]]:
-    given = iter(pytree.tree_leaves((inputs.args, inputs.kwargs)))
-    nodes = [node for node in program.graph.nodes if node.op == "placeholder"]
-    feed: list[tuple[fx.Node, Any]] = []
-    for node, spec in zip(nodes, program.exported.graph_signature.input_specs, strict=True):
-        if spec.kind == InputKind.USER_INPUT:
-            value = next(given)
-        elif node.name in program.tensors:
-            value = tensors[program.tensors[node.name]].detach()
-        else:
-            held = {**program.exported.constants, **program.exported.state_dict}
-            value = held[cast("str", spec.target)]
-        feed.append((node, _widened(value, dtype)))
-    return feed
+def _held(program: Program, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return what a program reads besides its inputs, by placeholder."""
+    exported = program.exported
+    own = {**exported.constants, **exported.state_dict}
+    return {
+        spec.arg.name: tensors[program.tensors[spec.arg.name]].detach()
+        if spec.arg.name in program.tensors
+        else own[cast("str", spec.target)]
+        for spec in exported.graph_signature.input_specs
+        if spec.kind != InputKind.USER_INPUT
+    }
 
 
 def _widened(value: Any, dtype: torch.dtype | None) -> Any:
+    """Copy a tensor, in the floating type asked for."""
     if not isinstance(value, Tensor):
         return value
     wide = dtype if dtype is not None and value.is_floating_point() else value.dtype
-    return value.to(wide, copy=True)  # a program in train mode writes to its buffers
+    return value.to(wide, copy=True)
 
 
-def _silence(node: fx.Node, value: Any, states: Mapping[str, Any], removed: Mask) -> Any:
+def _silence(name: str, value: Any, states: Mapping[str, Any], removed: Mask) -> Any:
     if not isinstance(value, Tensor):
         return value
-    return Kept(labels_of(states.get(node.name), value.ndim), removed).silence(value)
+    return Kept(labels_of(states.get(name), value.ndim), removed).silence(value)
