@@ -21,6 +21,7 @@ class Manifest(RecordBase):
         plans: The plans by which the dense model was cut, oldest first.
         examples: Shapes, types and plain values of the example inputs.
         tasks: Task names.
+        names: Names of the model's tensors, in its own order.
         tied: Name of a tensor to the name under which its content is stored.
         sparse: Name of a tensor stored as mask and values to its shape.
         extra: What the model's modules keep beside tensors.
@@ -38,6 +39,7 @@ class Manifest(RecordBase):
     plans: tuple[dict[str, Any], ...] = ()
     examples: tuple[dict[str, Any], ...] = ()
     tasks: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     tied: dict[str, str] = {}
     sparse: dict[str, list[int]] = {}
     extra: dict[str, Any] = {}

@@ -46,7 +46,8 @@ def save(model: nn.Module, path: str | Path, *, tasks: Sequence[Any] | None = No
         True
     """
     plain = unwrap(model)
-    tensors, tied = _content(stored_names(plain))
+    found = stored_names(plain)
+    tensors, tied = _content(found)
     packed, sparse = _packed(tensors)
     plans = plans_of(plain)
     specs = [describe_example(each) for each in as_examples(example)] if example is not None else None
@@ -55,6 +56,7 @@ def save(model: nn.Module, path: str | Path, *, tasks: Sequence[Any] | None = No
         "plans": [json.loads(plan.to_json()) for plan in plans],
         "examples": specs if specs is not None else list(plans[0].examples) if plans else [],
         "tasks": [str(getattr(task, "name", task)) for task in tasks or ()],
+        "names": list(found),
         "tied": tied,
         "sparse": sparse,
         "extra": _extra(plain, packed),
@@ -150,7 +152,9 @@ def _unpacked(raw: dict[str, Tensor], manifest: Manifest) -> dict[str, Tensor]:
     held = {name: each for name, each in raw.items() if name not in pieces and not name.startswith(_EXTRA)}
     for name, shape in manifest.sparse.items():
         held[name] = densify(raw[f"{name}{MASK}"], raw[f"{name}{VALUES}"], shape)
-    return {**held, **{name: held[first] for name, first in manifest.tied.items()}}
+    held.update({name: held[first] for name, first in manifest.tied.items()})
+    order = {name: place for place, name in enumerate(manifest.names)}
+    return dict(sorted(held.items(), key=lambda pair: order.get(pair[0], len(order))))
 
 
 _EXTRA = "::"

@@ -1,0 +1,94 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from niwaki.errors import FileError
+from niwaki.files import container as containers
+from niwaki.files import load_state, save_state
+from niwaki.files.container import read_container, write_container
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "file.safetensors"
+    save_state(path, {"a": torch.arange(5.0), "b": [torch.tensor(3), "text"], "c": {1: (2.5, None)}})
+    return path
+
+
+def test_any_changed_bit_is_noticed(path: Path) -> None:
+    content = path.read_bytes()
+    bits = np.random.default_rng(0).integers(0, 8, size=len(content))
+    for place, bit in enumerate(bits):
+        altered = bytearray(content)
+        altered[place] ^= 1 << int(bit)
+        path.write_bytes(altered)
+        with pytest.raises(FileError):
+            load_state(path)
+
+
+def test_any_truncation_is_noticed(path: Path) -> None:
+    content = path.read_bytes()
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(FileError, match="truncated, altered or no safetensors file"):
+            load_state(path)
+    path.write_bytes(content + b"\0")
+    with pytest.raises(FileError):
+        load_state(path)
+
+
+def test_the_messages_say_what_was_altered(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"2.5", b"3.5"))
+    with pytest.raises(FileError, match="its manifest does not have its digest"):
+        load_state(path)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(FileError, match="its tensors don't have the digest"):
+        load_state(path)
+
+
+def test_a_newer_format_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "FORMAT", 2)
+    save_state(path, 1)
+    monkeypatch.undo()
+    with pytest.raises(FileError, match=r"file format 2.*reads formats up to 1: upgrade"):
+        load_state(path)
+
+
+def test_another_kind_a_foreign_file_and_none(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="holds a state, not a model"):
+        read_container(path, "model")
+    save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(FileError, match="was not written by Niwaki"):
+        load_state(tmp_path / "foreign.safetensors")
+    with pytest.raises(FileError, match="there is no file"):
+        load_state(tmp_path / "missing.safetensors")
+
+
+def test_the_form_is_plain_safetensors_with_json(path: Path) -> None:
+    # read by hand: 8 bytes of length, a JSON header, the tensors
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    manifest = json.loads(header["__metadata__"]["niwaki"])
+    assert (manifest["format"], manifest["kind"]) == (1, "state")
+    start, end = header["t0"]["data_offsets"]
+    assert np.frombuffer(content[8 + length + start : 8 + length + end], "<f4").tolist() == [0, 1, 2, 3, 4]
+
+
+def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:
+    base = torch.arange(6.0)
+    write_container(tmp_path / "f", "state", {"a": base, "b": base[:], "c": base.view(2, 3).T}, {})
+    tensors, _ = read_container(tmp_path / "f", "state")
+    assert torch.equal(tensors["a"], base)
+    assert torch.equal(tensors["b"], base)
+    assert torch.equal(tensors["c"], base.view(2, 3).T)
+
+
+def test_a_place_that_can_not_be_written() -> None:
+    with pytest.raises(FileError, match="can't write"):
+        write_container("/dev/full/x", "state", {}, {})

@@ -1,0 +1,94 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from niwaki.errors import FileError
+from niwaki.files import RunDirectory
+
+RECIPE = {"method": {"kind": "prune", "budget": {"macs": 0.5}}, "training": {"epochs": 3, "lr": 1e-3}, "seed": 0}
+
+
+def test_names_are_those_of_the_house(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "deep" / "run", RECIPE) as run:
+        names = [run.recipe, run.metrics, run.checkpoint, run.model, run.onnx, run.record, run.report]
+        assert [each.name for each in names] == [
+            *("recipe.yaml", "metrics.jsonl", "checkpoint.safetensors"),
+            *("model.safetensors", "model.onnx", "record.json", "report.html"),
+        ]
+        assert {each.parent for each in names} == {run.path}
+        assert yaml.safe_load(run.recipe.read_text()) == RECIPE
+        assert list(yaml.safe_load(run.recipe.read_text())) == list(RECIPE)
+
+
+def test_another_run_is_not_written_over(tmp_path: Path) -> None:
+    RunDirectory(tmp_path, RECIPE).close()
+    with pytest.raises(FileError, match=r"holds a run already \(recipe.yaml\); resume it, or choose another"):
+        RunDirectory(tmp_path, RECIPE)
+
+
+def test_files_of_other_kinds_may_lie_there(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    RunDirectory(tmp_path, RECIPE).close()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_is_resumed_with_its_own_recipe_only(tmp_path: Path) -> None:
+    RunDirectory(tmp_path, RECIPE).close()
+    (tmp_path / ".model.safetensors.12ab34cd.niwaki-tmp").write_text("left by a kill")
+    with RunDirectory(tmp_path, RECIPE, resume=True) as run:
+        run.write(run.record, "{}")
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".lock", "recipe.yaml", "record.json"]
+    other = {**RECIPE, "training": {"epochs": 3, "lr": 1e-2}}
+    with pytest.raises(FileError, match=r"training\.lr is 0\.01, but 0\.001 in .*recipe\.yaml"):
+        RunDirectory(tmp_path, other, resume=True)
+    with pytest.raises(FileError, match=r"extra is 1, but None"):
+        RunDirectory(tmp_path, {**RECIPE, "extra": 1}, resume=True)
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="there is no run to resume"):
+        RunDirectory(tmp_path, RECIPE, resume=True)
+
+
+def test_a_damaged_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("a: [1")
+    with pytest.raises(FileError, match="can't be read"):
+        RunDirectory(tmp_path, RECIPE, resume=True)
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(FileError, match="can't make the run directory"):
+        RunDirectory(tmp_path / "run", RECIPE)
+
+
+_HOLDER = """
+import sys
+from niwaki.files.run_directory import RunDirectory
+run = RunDirectory(sys.argv[1], {"seed": 0})
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_directory_in_use_is_refused_and_free_again_after_a_kill(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(FileError, match="another process is writing to"):
+            RunDirectory(tmp_path, {"seed": 0}, resume=True)
+        holder.kill()
+        holder.wait()
+    RunDirectory(tmp_path, {"seed": 0}, resume=True).close()
+
+
+def test_closing_twice_is_harmless(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, RECIPE)
+    run.close()
+    run.close()
+    RunDirectory(tmp_path, RECIPE, resume=True).close()
+    assert yaml.safe_load((tmp_path / "recipe.yaml").read_text()) == RECIPE
