@@ -87,6 +87,8 @@ def repair(model: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
                 module.groups = weight.shape[0]
         if isinstance(module, nn.GroupNorm) and module.num_groups == module.num_channels:
             module.num_groups = weight.shape[0]
+        if isinstance(module, nn.InstanceNorm2d):
+            module.num_features = weight.shape[0]
         if isinstance(module, nn.LayerNorm):
             module.normalized_shape = tuple(weight.shape)
     return repaired
@@ -104,10 +106,14 @@ def answers(model: nn.Module, tensors: dict[str, Tensor] | None, example: Any) -
     return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
 
+def doubled(leaf: Any) -> Any:
+    return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+
 def check_cut(model: nn.Module, example: Any, **options: Any) -> Channels:
     """Cut half of every stratum and demand the answers and the planned size of the silenced model."""
     model = model.double().eval()
-    example = pytree.tree_map(lambda leaf: leaf.double() if isinstance(leaf, Tensor) else leaf, example)
+    example = pytree.tree_map(doubled, example)
     randomise(model)
     channels = find_channels(trace(model, example), **options)
     keep = half_of_each_stratum(channels)

@@ -72,7 +72,8 @@ class Call:
 
     Attributes:
         produced: Nodes and dimensions the rule found to produce channels.
-        bounds: Nodes, dimensions and the positions where the rule found them cut.
+        bounds: Nodes, dimensions, the positions where the rule found them cut, and what to freeze if those are uneven.
+        made: Fresh units of sizes that stand in the code.
         shuffled: Whether the rule let channels be permuted.
     """
 
@@ -81,7 +82,8 @@ class Call:
         self.edges = edges
         self.permutations = permutations
         self.produced: list[tuple[fx.Node, int]] = []
-        self.bounds: list[tuple[fx.Node, int, set[int]]] = []
+        self.bounds: list[tuple[fx.Node, int, set[int], list[slice]]] = []
+        self.made: list[Units] = []
         self.shuffled = False
         self._states = states
 
@@ -145,10 +147,24 @@ class Call:
         """Say that a dimension of a tensor argument, a weight, is where channels are made."""
         self.produced.append((self.arguments[argument], dim))
 
-    def bounded(self, node: fx.Node, dim: int, positions: set[int]) -> None:
-        """Say that Python cuts a dimension at positions; only labelled dimensions matter."""
+    def bounded(self, node: fx.Node, dim: int, positions: set[int], fixed: list[slice]) -> None:
+        """Say that Python cuts a dimension; only labelled dimensions matter.
+
+        Args:
+            node: The tensor that is cut.
+            dim: Its dimension.
+            positions: Where.
+            fixed: What must stay for literal positions to keep their meaning; used when they are uneven.
+        """
         if self._states[node][dim] is not None:
-            self.bounds.append((node, dim, positions))
+            self.bounds.append((node, dim, positions, fixed))
+
+    def fresh(self, size: int) -> Units | None:
+        """Return fresh units for a dimension whose size stands in the code; None for size 1."""
+        if size <= 1:
+            return None
+        self.made.append(self.edges.fresh(size))
+        return self.made[-1]
 
     def freeze(self, dims: Iterable[Units | None]) -> None:
         """Freeze every label given."""

@@ -48,10 +48,7 @@ def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: boo
     _freeze_kept(walk, traced, keep)
     _freeze_unreached(walk, traced)
     solution = solve(walk, traced)
-    reasons = {
-        number: f"its channels go together, and without them {home} would be empty"
-        for number, home in covering(solution).items()
-    }
+    reasons = _reasons(solution)
     removable = solution.held.copy()
     removable[list(reasons)] = False
     explainer = Explainer(solution)
@@ -69,6 +66,17 @@ def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: boo
         solution=solution,
         explainer=explainer,
     )
+
+
+def _reasons(solution: Solution) -> dict[int, str]:
+    """Return why classes that nothing froze must stay all the same."""
+    made = np.unique(np.concatenate([solution.of_unit[units] for units in solution.walk.made] or [np.zeros(0, int)]))
+    produced = [solution.tensors[tensor][dim] for tensor, dim in solution.walk.produced]
+    weighted = np.concatenate([classes for classes in produced if classes is not None] or [np.zeros(0, int)])
+    reasons = dict.fromkeys(np.setdiff1d(made, weighted).tolist(), "no weight makes its channels, the code itself does")
+    for number, home in covering(solution).items():
+        reasons[number] = f"its channels go together, and without them {home} would be empty"
+    return reasons
 
 
 def _freeze_kept(walk: Walk, traced: Traced, keep: Sequence[str]) -> None:

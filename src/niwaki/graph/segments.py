@@ -10,6 +10,8 @@ from niwaki.graph.edges import Edges, Units
 
 __all__ = ["collapse", "reshape_labels", "segments"]
 
+LONGEST_CONSTANT = 4
+
 
 def segments(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[tuple[list[int], list[int]]]:
     """Cut two shapes of one tensor into the smallest runs of dimensions of equal product; sizes of 1 are left out.
@@ -91,14 +93,25 @@ def collapse(edges: Edges, full: Units) -> tuple[int | None, Units | None]:
         full: A unit for every element.
 
     Returns:
-        The dimension and its labels. Where the labels vary along several, it is the last, and all elements that share
-        a position on it are joined (the width of attention heads, not their number); along none, they are frozen.
+        The dimension and its labels. Where the labels vary along several, all elements that share a position on the
+        chosen one are joined; along none, they are frozen.
     """
     varying = [dim for dim in range(full.ndim) if (full != full.take([0], axis=dim)).any()]
     if not varying:
         edges.freeze(full.reshape(-1)[:1])
         return None, None
-    carrier = varying[-1]
+    carrier = _carrier([full.shape[dim] for dim in varying], varying)
     rows = np.moveaxis(full, carrier, -1).reshape(-1, full.shape[carrier])
     distinct = np.unique(rows, axis=0) if len(varying) > 1 else rows[:1]
     return carrier, edges.alike(distinct)
+
+
+def _carrier(sizes: list[int], dims: list[int]) -> int:
+    """Choose the last dimension that is no constant of the code, or else the longest.
+
+    That is the width of attention heads, not their number, and the width of groups; but the channels of a pixel
+    shuffle written as views, not its factors.
+    """
+    wide = [dim for dim, size in zip(dims, sizes, strict=True) if size > LONGEST_CONSTANT]
+    longest = max(sizes)
+    return wide[-1] if wide else [dim for dim, size in zip(dims, sizes, strict=True) if size == longest][-1]

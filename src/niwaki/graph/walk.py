@@ -41,6 +41,7 @@ class Walk:
         chunks: Pieces of dimensions that must keep equal numbers.
         unknown: Nodes without a rule.
         shuffles: Names of nodes that permute channels.
+        made: Units of new tensors whose sizes stand in the code.
     """
 
     edges: Edges
@@ -50,6 +51,7 @@ class Walk:
     chunks: list[list[Units]] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
     shuffles: list[str] = field(default_factory=list)
+    made: list[Units] = field(default_factory=list)
 
 
 class Walker:
@@ -80,7 +82,7 @@ class Walker:
 
     def _walk(self, program: Program) -> None:
         self.states: dict[fx.Node, Any] = {}
-        self.bounds: dict[tuple[fx.Node, int], set[int]] = {}
+        self.bounds: dict[tuple[fx.Node, int], tuple[set[int], list[slice]]] = {}
         shuffles = find_shuffles(program.graph) if self.permutations else []
         self.shuffles = {shuffle.last: shuffle for shuffle in shuffles}
         self.middle = {node for shuffle in shuffles for node in shuffle.middle}
@@ -134,8 +136,7 @@ class Walker:
 
     def _apply(self, program: Program, node: fx.Node) -> None:
         call = Call(node, self.states, self.walk.edges, permutations=self.permutations)
-        found = find_rule(operator_name(node), node.target, elementwise.elementwise)
-        result = found(call) if found is not None and _is_static(node) else None
+        result = _by_rule(call)
         if result is None:
             result = self._unknown(call)
         self.states[node] = _settled(self.walk.edges, node, result)
@@ -156,14 +157,17 @@ class Walker:
             name = program.tensors.get(node.name)
             if name is not None:
                 self.walk.produced.setdefault((name, dim))
-        for node, dim, positions in call.bounds:
-            self.bounds.setdefault((node, dim), set()).update(positions)
+        for node, dim, positions, fixed in call.bounds:
+            known = self.bounds.setdefault((node, dim), (set(), []))
+            known[0].update(positions)
+            known[1].extend(fixed)
+        self.walk.made += call.made
         if call.shuffled:
             self.walk.shuffles.append(call.node.name)
 
     def _settle_bounds(self) -> None:
         """Turn the places where Python cuts a dimension into equal pieces, or freeze it where they are uneven."""
-        for (node, dim), positions in self.bounds.items():
+        for (node, dim), (positions, fixed) in self.bounds.items():
             units = self.states[node][dim]
             size = units.size
             inner = positions - {0, size}
@@ -175,9 +179,21 @@ class Walker:
                 self.walk.edges.because(
                     f"Python, which cuts {node.name} {_place(node)} at uneven places {sorted(inner)}"
                 )
-                self.walk.edges.freeze(units)
+                for each in fixed:
+                    self.walk.edges.freeze(units[each])
             else:
                 self.walk.chunks.append(list(units.reshape(pieces, -1)))
+
+
+def _by_rule(call: Call) -> Any:
+    """Apply the node's rule; a use the rule was not written for counts as no rule, which is always sound."""
+    found = find_rule(operator_name(call.node), call.node.target, elementwise.elementwise)
+    if found is None or not _is_static(call.node):
+        return None
+    try:
+        return found(call)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _gives_tensors(node: fx.Node) -> bool:

@@ -91,11 +91,11 @@ def repeat(call: Call) -> Result:
     """Repeat the labels; dimensions of size 1 and new ones get fresh units."""
     dims, shape, out = call.labels("self"), call.shape("self"), call.out
     ahead = len(out) - len(shape)
-    result: Dims = [call.edges.fresh(size) if size > 1 else None for size in out[:ahead]]
+    result: Dims = [call.fresh(size) for size in out[:ahead]]
     for units, before, after in zip(dims, shape, out[ahead:], strict=True):
         widened = before == 1 and after > 1
         tiled = None if units is None or before == 0 else np.tile(units, after // before)
-        result.append(call.edges.fresh(after) if widened else tiled)
+        result.append(call.fresh(after) if widened else tiled)
     return result
 
 

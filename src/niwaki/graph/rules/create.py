@@ -1,20 +1,15 @@
 """New tensors: their sizes are decided by who consumes them, their values sometimes by position."""
 
 from niwaki.graph.call import Call
-from niwaki.graph.edges import Units
 from niwaki.graph.rules.table import Result, rule
 
 __all__ = ["constant_values", "expand", "values_by_position"]
 
 
-def _fresh(call: Call, size: int) -> Units | None:
-    return call.edges.fresh(size) if size > 1 else None
-
-
 @rule("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty")
 def constant_values(call: Call) -> Result:
     """Every position is like any other: fresh units."""
-    return [_fresh(call, size) for size in call.out]
+    return [call.fresh(size) for size in call.out]
 
 
 @rule(
@@ -35,7 +30,7 @@ def expand(call: Call) -> Result:
     dims, shape, out = call.labels(call.main), call.shape(call.main), call.out
     ahead = len(out) - len(shape)
     kept = [
-        units if before == after else _fresh(call, after)
+        units if before == after else call.fresh(after)
         for units, before, after in zip(dims, shape, out[ahead:], strict=True)
     ]
-    return [*(_fresh(call, size) for size in out[:ahead]), *kept]
+    return [*(call.fresh(size) for size in out[:ahead]), *kept]

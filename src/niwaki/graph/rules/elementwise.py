@@ -31,7 +31,7 @@ def broadcast(edges: Edges, operands: Sequence[tuple[Dims, tuple[int, ...]]], ou
     return result
 
 
-@rule("copy", "where", "masked_fill", "prelu_kernel", "relu6", "selu", "mish", "silu", "celu", "rrelu", "threshold")
+@rule("copy", "where", "masked_fill", "_prelu_kernel", "relu6", "selu", "mish", "silu", "celu", "rrelu", "threshold")
 def elementwise(call: Call) -> Result:
     """Join all operands, aligned right."""
     return broadcast(call.edges, [(call.labels(node), call.shape(node)) for node in call.tensors], call.out)
@@ -42,7 +42,7 @@ def elementwise(call: Call) -> Result:
     "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "bernoulli", "requires_grad",
     "softmax", "log_softmax", "_softmax", "_log_softmax", "fill", "zero", "tril", "triu", "uniform", "normal",
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "nan_to_num", "clip",
-    "resolve_conj", "resolve_neg", "_conj", "float", "double", "half", "pin_memory", "cpu", "cuda",
+    "resolve_conj", "resolve_neg", "_conj", "pin_memory", "cpu", "cuda",
 )  # fmt: skip
 def same_state(call: Call) -> Result:
     """Keep the labels of the first tensor."""

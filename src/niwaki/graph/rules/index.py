@@ -44,6 +44,7 @@ def index(call: Call) -> Result:
 def embedding(call: Call) -> Result:
     """Rows are looked up by number, columns are channels."""
     weight = call.labels("weight")
+    call.produces("weight", 1)
     call.edges.freeze(weight[0])
     call.freeze(call.labels("indices"))
     return [*[None] * len(call.shape("indices")), weight[1]]

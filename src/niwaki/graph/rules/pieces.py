@@ -23,7 +23,7 @@ def split(call: Call) -> Result:
     bounds = [0]
     for out in call.outs:
         bounds.append(bounds[-1] + out[dim])
-    call.bounded(call.arguments["self"], dim, set(bounds))
+    call.bounded(call.arguments["self"], dim, set(bounds), [slice(None)])
     return [_replaced(dims, dim, (start, stop)) for start, stop in pairwise(bounds)]
 
 
@@ -51,7 +51,10 @@ def slice_(call: Call) -> Result:
         call.edges.freeze(units)
         dims[dim] = None
         return dims
-    call.bounded(call.arguments["self"], dim, {start, stop})
+    ends = [(start, call["start"]), (stop, call["end"])]
+    front = max((place for place, given in ends if given is not None and 0 <= int(given) < size), default=0)
+    back = min((place for place, given in ends if given is not None and int(given) < 0), default=size)
+    call.bounded(call.arguments["self"], dim, {start, stop}, [slice(front), slice(back, None)])
     return _replaced(dims, dim, (start, max(start, stop)))
 
 
@@ -61,7 +64,7 @@ def narrow(call: Call) -> Result:
     dims, dim = call.labels("self"), call.dim("self")
     start = int(call["start"]) % max(call.shape("self")[dim], 1)
     stop = start + int(call["length"])
-    call.bounded(call.arguments["self"], dim, {start, stop})
+    call.bounded(call.arguments["self"], dim, {start, stop}, [slice(stop)])
     return _replaced(dims, dim, (start, stop))
 
 

@@ -8,11 +8,11 @@ __all__ = ["spatial", "unpool"]
 SPATIAL = {
     1: ("max_pool1d", "max_pool1d_with_indices", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d",
         "upsample_nearest1d", "_upsample_nearest_exact1d", "upsample_linear1d", "reflection_pad1d",
-        "replication_pad1d", "lp_pool1d"),
+        "replication_pad1d"),
     2: ("max_pool2d", "max_pool2d_with_indices", "avg_pool2d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d",
         "adaptive_max_pool2d", "fractional_max_pool2d", "upsample_nearest2d", "_upsample_nearest_exact2d",
         "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_bicubic2d", "_upsample_bicubic2d_aa",
-        "reflection_pad2d", "replication_pad2d", "grid_sampler", "grid_sampler_2d", "lp_pool2d"),
+        "reflection_pad2d", "replication_pad2d", "grid_sampler", "grid_sampler_2d"),
     3: ("max_pool3d", "max_pool3d_with_indices", "avg_pool3d", "adaptive_avg_pool3d", "adaptive_max_pool3d",
         "fractional_max_pool3d", "upsample_nearest3d", "_upsample_nearest_exact3d", "upsample_trilinear3d",
         "reflection_pad3d", "replication_pad3d", "grid_sampler_3d"),
