@@ -61,7 +61,7 @@ def _work(which: str, out: Path | None, changes: list[str] | None, *, resume: bo
 
 
 def _outcome(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for task in record.worst_first():
         metric = record.primary[task]
         dense, small = (record.quality[name][task][metric] for name in ("dense", "small"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from niwaki.errors import RecipeError, SettingError
+from niwaki.errors import Problem, RecipeError, SettingError
 from niwaki.recipes.recipe import Recipe
 from niwaki.settings.base import read_settings
 
@@ -50,9 +50,9 @@ def parse_recipe(text: str, *, source: str = "recipe", overrides: Sequence[str] 
         RecipeError: As `read_recipe`.
 
     Example:
-        >>> parse_recipe("{name: mine, width: 2}")
+        >>> parse_recipe("[data, model]")
         Traceback (most recent call last):
-        niwaki.errors.RecipeError: recipe:1: width: unknown setting; allowed: ...
+        niwaki.errors.RecipeError: recipe: a recipe is a mapping of settings; got list
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -88,11 +88,17 @@ def _override(values: dict[str, Any], change: str) -> Place:
 
 def _explain(source: str, lines: Mapping[Place, int], changed: Sequence[Place], error: SettingError) -> str:
     shown = []
-    for problem in error.problems:
+    for problem in _told_once(error.problems, lines):
         override = next((each for each in changed if problem.place[: len(each)] == each), None)
         where = f"--set {'.'.join(map(str, override))}" if override else f"{source}:{_line_of(lines, problem.place)}"
         shown.append(f"{where}: {problem}")
     return "\n".join(shown)
+
+
+def _told_once(problems: Sequence[Problem], lines: Mapping[Place, int]) -> list[Problem]:
+    """Leave out what `finetune` only inherited: it is told of `training`."""
+    inherited = {("finetune", *each.place[1:]) for each in problems if each.place[:1] == ("training",)}
+    return [each for each in problems if each.place not in inherited or each.place in lines]
 
 
 def _line_of(lines: Mapping[Place, int], place: Place) -> int:

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from niwaki.balance import Balancer, balancers
-from niwaki.data import datasets
+from niwaki.data import DataSettings, datasets
 from niwaki.errors import SettingError
-from niwaki.methods import methods
-from niwaki.models import models
+from niwaki.methods import Method, methods
+from niwaki.models import ModelSettings, models
 from niwaki.settings import Settings, family
 from niwaki.train import Training
 
@@ -59,10 +59,10 @@ class Recipe(Settings):
 
     name: str
     about: str = ""
-    data: Annotated[Settings, *family(datasets)]
+    data: Annotated[DataSettings, *family(datasets)]
     tasks: tuple[dict[str, Any], ...] = ()
-    model: Annotated[Settings, *family(models)]
-    method: Annotated[Settings, *family(methods)]
+    model: Annotated[ModelSettings, *family(models)]
+    method: Annotated[Method, *family(methods)]
     balance: dict[str, Any] = Field(default={"kind": "EW"})
     training: Training
     finetune: Training

@@ -1,5 +1,6 @@
 """What a recipe names, opened and built: data, tasks, network, example."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from niwaki.contract import Example
 from niwaki.data import Splits
+from niwaki.errors import ContractError
 from niwaki.recipes.recipe import Recipe
 from niwaki.tasks import Task, build_tasks
 from niwaki.train import Progress
@@ -38,7 +40,8 @@ class Workplace:
 
     def build(self) -> nn.Module:
         """Return the dense network with fresh weights; the same weights each time."""
-        outputs = {task.name: task.channels for task in self.tasks}
+        _, targets = self.splits.val[0]
+        outputs = {task.name: _channels(task, targets) for task in self.tasks}
         return self.recipe.model.build(outputs, seed=self.recipe.seed)
 
     def batch(self, size: int) -> Example:
@@ -73,6 +76,17 @@ def open_workplace(recipe: Recipe, progress: Progress) -> Workplace:
     tasks = build_tasks(recipe.tasks or splits.tasks)
     image, _ = splits.val[0]
     return Workplace(recipe, splits, tasks, Example(image[None]))
+
+
+def _channels(task: Task, targets: Mapping[str, Tensor]) -> int:
+    """Return what a task's head has to answer: a score for each class, else as many channels as its target has."""
+    classes: int | None = getattr(getattr(task, "settings", None), "classes", None)
+    if classes is not None:
+        return classes
+    if task.name not in targets:
+        known = ", ".join(targets) or "none"
+        raise ContractError(f"the recipe has a task {task.name!r}, but the data has no such target; it has: {known}")
+    return int(targets[task.name].shape[0])
 
 
 class _Maker:

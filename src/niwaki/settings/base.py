@@ -1,7 +1,7 @@
 """Settings: frozen values that are checked when made and read back from plain data unchanged."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
 from pydantic.functional_validators import BeforeValidator
@@ -22,13 +22,13 @@ else:
 class _Checked(ModelMetaclass):
     """Turns pydantic's report into one SettingError, but leaves nested validation its exact places."""
 
-    def __call__(cls, *args: Any, **values: Any) -> Any:
+    def __call__(cls, *args: Any, **values: Any) -> Any:  # noqa: N805 - of a metaclass, it is the class
         if args:
             raise SettingError(f"{cls.__name__} takes keyword arguments only; got {len(args)} positional")
         try:
             return super().__call__(**values)
         except ValidationError as error:
-            raise _explain(cls.__name__, error) from None
+            raise _explain(cast("type[BaseModel]", cls), error) from None
 
 
 class Settings(BaseModel, metaclass=_Checked):
@@ -111,29 +111,30 @@ def family(registry: _Names) -> tuple[BeforeValidator, PlainSerializer]:
     return BeforeValidator(read), PlainSerializer(write)
 
 
-def _explain(name: str, error: ValidationError) -> SettingError:
-    problems = tuple(problem for fault in error.errors() for problem in _problems(fault, error))
-    return SettingError("; ".join(f"{name}: {problem}" for problem in problems), problems)
+def _explain(cls: type[BaseModel], error: ValidationError) -> SettingError:
+    problems = tuple(problem for fault in error.errors() for problem in _problems(cls, fault))
+    return SettingError("; ".join(f"{cls.__name__}: {problem}" for problem in problems), problems)
 
 
-def _problems(fault: Any, error: ValidationError) -> tuple[Problem, ...]:
+def _problems(cls: type[BaseModel], fault: Any) -> tuple[Problem, ...]:
     place = tuple(fault["loc"])
     inner = fault.get("ctx", {}).get("error")
     if isinstance(inner, SettingError):
         return tuple(Problem((*place, *each.place), each.message, each.value) for each in inner.problems)
     value = fault.get("input")
     if fault["type"] == "extra_forbidden":
-        return (Problem(place, f"unknown setting; allowed: {_allowed(error)}", value),)
+        allowed = ", ".join(_class_at(cls, place[:-1]).model_fields)
+        return (Problem(place, f"unknown setting; allowed: {allowed}", value),)
     if fault["type"] == "missing":
         return (Problem(place, "is required", None),)
     message = fault["msg"].removeprefix("Value error, ")
     return (Problem(place, f"{message[:1].lower()}{message[1:]}; got {value!r}", value),)
 
 
-def _allowed(error: ValidationError) -> str:
-    cls = next((each for each in _all_settings(Settings) if each.__name__ == error.title), None)
-    return ", ".join(cls.model_fields) if cls else "see its documentation"
-
-
-def _all_settings(root: type[Settings]) -> list[type[Settings]]:
-    return [root, *(each for child in root.__subclasses__() for each in _all_settings(child))]
+def _class_at(cls: type[BaseModel], place: tuple[str | int, ...]) -> type[BaseModel]:
+    """Return the settings class that stands at a place inside another."""
+    for part in place:
+        field = cls.model_fields.get(str(part))
+        inside = (field.annotation, *get_args(field.annotation)) if field else ()
+        cls = next((each for each in inside if isinstance(each, type) and issubclass(each, BaseModel)), cls)
+    return cls

@@ -1,0 +1,93 @@
+"""What `measure` and `export` are pointed at: a finished run, or a model in the user's own code."""
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from niwaki.contract import Example
+from niwaki.errors import ContractError, FileError
+from niwaki.files import load
+from niwaki.recipes.reading import parse_recipe
+from niwaki.recipes.workplace import open_workplace
+from niwaki.train import Silent
+
+__all__ = ["Subject", "open_subject"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Models that answer to one example.
+
+    Attributes:
+        models: Name to model; the last one is the one to export.
+        example: The input.
+        tasks: Names of the outputs, or None where the model names its own.
+    """
+
+    models: dict[str, nn.Module]
+    example: Example
+    tasks: list[str] | None
+
+
+def open_subject(target: str, *, weights: Path | None = None, shape: tuple[int, ...] | None = None) -> Subject:
+    """Find the models a command is about.
+
+    Args:
+        target: A run directory, or ``package.module:callable`` that returns a model.
+        weights: A file of `niwaki.save` to load into the model of a callable.
+        shape: Shape of the input, ``(N, C, H, W)``; needed for a callable.
+
+    Returns:
+        The models, their example and the names of their outputs.
+
+    Raises:
+        ContractError: When the callable can't be imported or returns no module, or the shape is missing.
+        FileError: When the directory holds no finished run, or the weights don't fit.
+    """
+    if Path(target).is_dir():
+        return _of_run(Path(target))
+    if ":" not in target:
+        raise FileError(f"{target} is no run directory; give one, or a model as package.module:callable")
+    if shape is None:
+        raise ContractError("a model of your own needs the shape of its input, for example --input 1,3,96,128")
+    dense = _build(target)
+    models = {"model": dense} if weights is None else {"dense": dense, "small": load(dense, weights)}
+    generator = torch.Generator().manual_seed(0)
+    return Subject(models, Example(torch.rand(*shape, generator=generator)), None)
+
+
+def _of_run(folder: Path) -> Subject:
+    for name in ("recipe.yaml", "dense.safetensors", "model.safetensors"):
+        if not (folder / name).exists():
+            raise FileError(f"{folder} holds no finished run: {name} is missing; run or resume it first")
+    values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe = parse_recipe(yaml.safe_dump(values), source=str(folder / "recipe.yaml"))
+    place = open_workplace(recipe, Silent())
+    models = {
+        "dense": load(place.build(), folder / "dense.safetensors"),
+        "small": load(place.build(), folder / "model.safetensors"),
+    }
+    return Subject(models, place.example, [task.name for task in place.tasks])
+
+
+def _build(target: str) -> nn.Module:
+    module_name, _, attribute = target.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        build: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            build = getattr(build, part)
+    except (ImportError, AttributeError) as error:
+        raise ContractError(f"{target} can't be imported: {error}; write it as package.module:callable") from None
+    finally:
+        sys.path.pop(0)
+    model = build if isinstance(build, nn.Module) else build()
+    if not isinstance(model, nn.Module):
+        raise ContractError(f"{target} returned {type(model).__name__}; expected a torch.nn.Module")
+    return model
