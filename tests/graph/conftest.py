@@ -131,6 +131,6 @@ def check_cut(model: nn.Module, example: Any, **options: Any) -> Channels:
     return channels
 
 
-@pytest.fixture(name="check_cut")
+@pytest.fixture(name="check_cut", scope="session")
 def _check_cut() -> Check:
     return check_cut
