@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,24 +68,22 @@ class OwnAnswers:
 
     def __init__(self, port: FlatCall) -> None:
         self._port = port
-        self._double: FlatCall | None = copy.deepcopy(port).double()
+        self._double: FlatCall | None = None
+        self._has_double = True
 
-    @property
-    def has_double(self) -> bool:
-        """Whether the model runs in float64; known after the first call."""
-        return self._double is not None
-
-    def __call__(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the model's answers and those of its float64 copy (the same ones where it does not run in float64)."""
+    def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the model's answers."""
         with torch.no_grad():
-            own = list(self._port(list(tensors)))
-            return own, self._exact(tensors) or own
+            return list(self._port(list(tensors)))
 
-    def _exact(self, tensors: Sequence[Tensor]) -> Any:
-        if self._double is None:
+    def exact(self, tensors: Sequence[Tensor]) -> list[Tensor] | None:
+        """Return the answers of the model's float64 copy, or None where it does not run in float64."""
+        if not self._has_double:
             return None
+        self._double = self._double or copy.deepcopy(self._port).double()
         try:
-            return list(self._double([each.double() if each.is_floating_point() else each for each in tensors]))
+            with torch.no_grad():
+                return list(self._double([each.double() if each.is_floating_point() else each for each in tensors]))
         except Exception:  # noqa: BLE001 - a forward that makes float32 tensors of its own fails here in many ways
-            self._double = None
+            self._double, self._has_double = None, False
             return None
