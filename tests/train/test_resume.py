@@ -64,7 +64,7 @@ class Wobbly:
 
     def __getitem__(self, index: int) -> Any:
         x, targets = self.inner[index]
-        noise = torch.rand(()).item() + np.random.rand() + random.random()
+        noise = torch.rand(()).item() + np.random.mtrand._rand.rand() + random.random()
         return x * (1 + 0.1 * noise), targets
 
 

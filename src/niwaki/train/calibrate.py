@@ -1,31 +1,33 @@
 """BatchNorm statistics after a cut."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from niwaki.surgery import reestimate_batchnorm
 from niwaki.tasks import Task
 from niwaki.train.batch import read_batch, relocate
+from niwaki.train.loader import Batches
 from niwaki.train.randomness import own_randomness
 from niwaki.train.trainee import Trainee
 
 __all__ = ["calibrate"]
 
 
-def calibrate(trainee: Trainee, raw: Sequence[Any], tasks: Sequence[Task]) -> None:
+def calibrate(trainee: Trainee, data: Batches, count: int, tasks: Sequence[Task]) -> None:
     """Estimate the BatchNorm statistics of a cut model, and of its averaged copy, on some batches.
 
     Args:
         trainee: Its models are changed.
-        raw: Batches of the training data; none leaves the statistics as they are.
+        data: The training data.
+        count: Number of batches; 0 leaves the statistics as they are.
         tasks: The tasks.
     """
     engine, names = trainee.engine, [task.name for task in tasks]
-    batches = [relocate(read_batch(each, names), engine.move, channels_last=engine.channels_last) for each in raw]
-    inputs = [call.example for batch in batches for call in batch.calls]
-    if not inputs:
-        return
     models = [trainee.model, *([trainee.average.model] if trainee.average is not None else [])]
     with own_randomness():
+        raw = data.calibration(count)
+        batches = [relocate(read_batch(each, names), engine.move, channels_last=engine.channels_last) for each in raw]
+        inputs = [call.example for batch in batches for call in batch.calls]
+        if not inputs:
+            return
         for model in models:
             reestimate_batchnorm(model, inputs)

@@ -139,24 +139,21 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
     small = ruler.quality(fitted.model, measured_on)
     base = baseline if baseline is not None else Baseline(parent)
     deltas, notes = _deltas(small, base, tasks)
+    seconds = {"training": fitted.seconds, "compress": time.perf_counter() - began}
     record = Record(
         cost=ruler.costs(model, fitted.model, train_data),
         quality={"dense": base.quality, "small": small, **({} if baseline is None else {"parent": parent})},
         delta=deltas,
-        primary={task.name: task.primary for task in tasks},
-        directions={task.name: dict(task.directions) for task in tasks},
-        protocol=protocol,
         split="validation" if test_data is None else "test",
         picked_by=fitted.picked_by,
         plans=tuple(_plain_plan(plan) for plan in plans_of(fitted.model)),
         compression=Compression(
-            seconds={"training": fitted.seconds, "compress": time.perf_counter() - began},
+            seconds=seconds,
             steps={"training": fitted.steps},
             notes=(f"trained in {fitted.precision}", *fitted.notes, *notes),
         ),
-        environment=Environment.capture(_devices(training)),
         recipe=_recipe(method, training, balance),
-        seed=training.seed,
+        **ruler.stated(),
     )
     return Result(fitted.model, record, fitted)
 
@@ -181,6 +178,16 @@ class _Ruler:
             num_workers=self.training.num_workers,
             progress=self.progress,
         )
+
+    def stated(self) -> dict[str, Any]:
+        """Return the fields of a record that say how was measured."""
+        return {
+            "primary": {task.name: task.primary for task in self.tasks},
+            "directions": {task.name: dict(task.directions) for task in self.tasks},
+            "protocol": self.protocol,
+            "environment": Environment.capture(_devices(self.training)),
+            "seed": self.training.seed,
+        }
 
     def costs(self, dense: nn.Module, small: nn.Module, data: Any) -> dict[str, Cost]:
         home = next((each.device for each in dense.parameters()), torch.device("cpu"))

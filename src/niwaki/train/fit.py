@@ -104,11 +104,13 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         >>> net = nn.Conv2d(1, 1, 1)
         >>> batch = (torch.ones(2, 1, 4, 4), {"depth": torch.full((2, 1, 4, 4), 2.0)})
         >>> fitted = fit(net, [Depth()], [batch], [batch], training=Training(steps=3, lr=0.1))
-        >>> fitted.steps, fitted.epoch, fitted.model is net
-        (3, 2, False)
+        >>> fitted.steps, len(fitted.history), fitted.model is net
+        (3, 3, False)
     """
     with own_randomness(training.seed):
-        job = Job(model, tuple(tasks), training, method, open_batches(train_data, training, shuffle=True))
+        keep = training.batchnorm_batches if method is not None else 0
+        batches = open_batches(train_data, training, shuffle=True, keep=keep)
+        job = Job(model, tuple(tasks), training, method, batches)
         keeper = open_stage(out)
         saved = job.checkpoint(keeper) if resume else None
         loop = job.loop(saved, balance=balance, teacher=teacher)

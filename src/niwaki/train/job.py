@@ -13,8 +13,10 @@ from niwaki.balance import Balancer, Equal
 from niwaki.contract import Example
 from niwaki.errors import DataError
 from niwaki.methods.base import Method, Run
+from niwaki.surgery import plans_of
 from niwaki.tasks import Task
 from niwaki.train.batch import read_batch, relocate, relocate_example
+from niwaki.train.calibrate import calibrate
 from niwaki.train.checkpoint import require_same
 from niwaki.train.distill import Teacher
 from niwaki.train.engine import Engine
@@ -116,6 +118,8 @@ class Job:
         """
         model, run = self._begin(saved)
         trainee = Trainee(model, run, self.engine, self.training)
+        if saved is None and len(plans_of(model)) > len(plans_of(self.model)):
+            calibrate(trainee, self.batches, self.training.batchnorm_batches, self.tasks)
         return Loop(
             trainee,
             self.tasks,
@@ -123,7 +127,7 @@ class Job:
             self._teacher(teacher if teacher is not None else self.model),
             self.training,
             self.total,
-            guard=Guard(every=1 if self.engine.device.type == "cpu" else _DEVICE_STEPS),
+            guard=Guard(every=_every(self.engine.device.type)),
         )
 
     def _begin(self, saved: dict[str, Any] | None) -> tuple[nn.Module, Run]:
@@ -141,6 +145,11 @@ class Job:
         if distillation is None:
             return None
         return Teacher(self.engine.wrap(deepcopy(model).eval().requires_grad_(requires_grad=False)), distillation)
+
+
+def _every(kind: str) -> int:
+    """Return how many steps' figures are brought over at once; on a CPU they are there already."""
+    return 1 if kind == "cpu" else _DEVICE_STEPS
 
 
 def first_example(batches: Batches, tasks: Sequence[Task]) -> Any:

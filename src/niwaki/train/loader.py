@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, default_collate, get_worker_info
 
 from niwaki.contract import Example
+from niwaki.data import Augmented
 from niwaki.errors import DataError
 from niwaki.train.order import Order
 from niwaki.train.randomness import seed_everything
@@ -43,8 +44,8 @@ class DatasetBatches:
     """Batches of a map-style data set, in an order that depends on the seed and the epoch alone.
 
     Samples that are drawn at random come out the same after a resume, also with worker processes: every sample loaded
-    there is given its own seed. A data set that says ``epoch_indexed = True`` is asked for
-    ``epoch * len(dataset) + index``, and decides by itself.
+    there is given its own seed. A `niwaki.data.Augmented`, and any data set that says ``epoch_indexed = True``, is
+    asked for ``epoch * len(dataset) + index``, and decides by itself.
 
     Args:
         dataset: Has ``__len__`` and ``__getitem__``, which returns ``(x, {task: target})``.
@@ -104,7 +105,7 @@ class ReadyBatches:
 
     Args:
         data: An iterable of ``(x, {task: target})`` that can be iterated again for each epoch.
-        keep: How many of an epoch's first batches are kept for `calibration`.
+        keep: How many of an epoch's first batches are read ahead and kept for `calibration`.
 
     Raises:
         DataError: When it can be iterated only once.
@@ -118,7 +119,7 @@ class ReadyBatches:
         self._data = data
         self._keep = keep
         self._first: list[Any] = []
-        self.count: int | None = len(cast("Any", data)) if hasattr(data, "__len__") else None
+        self.count: int | None = _length(data)
 
     def iterate(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Iterate over the batches of an epoch, from batch ``start`` on."""
@@ -126,11 +127,12 @@ class ReadyBatches:
         for owner in owners:
             if hasattr(owner, "set_epoch"):
                 owner.set_epoch(epoch)
-        stream = iter(self._data)
-        self._first = []
-        for batch in islice(stream, start):  # now, not at the first `next`: the caller sets the generators afterwards
-            self._remember(batch)
-        return map(self._remember, stream)
+        rest = iter(self._data)
+        self._first = list(islice(rest, self._keep))
+        stream = chain(self._first, rest)
+        for _ in islice(stream, start):  # now, not at the first `next`: the caller sets the generators afterwards
+            pass
+        return stream
 
     def state(self) -> dict[str, Any]:
         """Return the state of the loader's own generator, where it has one."""
@@ -144,13 +146,12 @@ class ReadyBatches:
             generator.set_state(state["generator"])
 
     def calibration(self, count: int) -> list[Any]:
-        """Return the first batches of the epoch so far; a second iterator could disturb the first."""
+        """Return the first batches of the epoch; a second iterator could disturb the one at work."""
+        if not self._first:  # no epoch has begun
+            state = self.state()
+            self._first = list(islice(iter(self._data), self._keep))
+            self.load_state(state)
         return self._first[:count]
-
-    def _remember(self, batch: Any) -> Any:
-        if len(self._first) < self._keep:
-            self._first.append(batch)
-        return batch
 
 
 class TaskBatches:
@@ -201,7 +202,7 @@ class TaskBatches:
         return chain(first, chain.from_iterable(later))
 
 
-def open_batches(data: Any, training: Training, *, shuffle: bool) -> Batches:
+def open_batches(data: Any, training: Training, *, shuffle: bool, keep: int = 0) -> Batches:
     """Read what a user gives as data.
 
     Args:
@@ -209,6 +210,7 @@ def open_batches(data: Any, training: Training, *, shuffle: bool) -> Batches:
             task.
         training: Settings of the loading.
         shuffle: Whether a data set's samples come in random order.
+        keep: How many batches `Batches.calibration` will be asked for.
 
     Returns:
         Its batches.
@@ -217,11 +219,12 @@ def open_batches(data: Any, training: Training, *, shuffle: bool) -> Batches:
         DataError: When it is none of these, or empty.
     """
     if isinstance(data, Mapping):
-        return TaskBatches({str(task): open_batches(each, training, shuffle=shuffle) for task, each in data.items()})
+        opened = {str(k): open_batches(each, training, shuffle=shuffle, keep=keep) for k, each in data.items()}
+        return TaskBatches(opened)
     if _is_dataset(data):
         return DatasetBatches(data, training, shuffle=shuffle)
     if isinstance(data, Iterable):
-        return ReadyBatches(data, keep=training.batchnorm_batches if shuffle else 0)
+        return ReadyBatches(data, keep)
     raise DataError(
         "data is a data set (with __len__ and __getitem__), an iterable of batches (x, {task: target}), or a dict of "
         f"these by task; got {type(data).__name__}"
@@ -261,7 +264,7 @@ class _Positions:
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
-        self.epoch_indexed = bool(getattr(dataset, "epoch_indexed", False))
+        self.epoch_indexed = isinstance(dataset, Augmented) or bool(getattr(dataset, "epoch_indexed", False))
 
     def __getitem__(self, place: tuple[int, int]) -> Any:
         epoch, index = place
@@ -270,6 +273,13 @@ class _Positions:
         if get_worker_info() is not None:
             seed_everything(((self.seed * 1_000_003 + epoch) * 1_000_003 + index) % 2**63)
         return self.dataset[index]
+
+
+def _length(data: Any) -> int | None:
+    try:
+        return len(data)
+    except TypeError:  # none, or a DataLoader whose sampler has none
+        return None
 
 
 def _is_dataset(data: Any) -> bool:

@@ -151,8 +151,7 @@ class Session:
         trainee, training = self.loop.trainee, self.loop.training
         self.selection.forget()
         self.best = None
-        if training.batchnorm_batches:
-            calibrate(trainee, self.batches.calibration(training.batchnorm_batches), self.loop.tasks)
+        calibrate(trainee, self.batches, training.batchnorm_batches, self.loop.tasks)
         params = sum(each.numel() for each in trainee.model.parameters())
         self.journal.write(kind="change", step=self.loop.step, params=params, plans=len(plans_of(trainee.model)))
         self.progress.note(f"step {self.loop.step}: the model changed its shape; it has {params:,} parameters now")
