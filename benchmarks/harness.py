@@ -1,0 +1,133 @@
+"""What every benchmark shares: cells that are cached when done, a table that shows what is missing, a record."""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from niwaki.records import Environment
+
+__all__ = ["Benchmark", "Cell"]
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "benchmarks" / ".cache"
+RECORDS = ROOT / "benchmarks" / "records"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure to find: a part of the benchmark, its settings, and the function that measures it."""
+
+    part: str
+    settings: dict[str, Any]
+    measure: Callable[..., dict[str, Any]] = field(compare=False)
+
+    @property
+    def key(self) -> str:
+        """Hash of the settings and of the code that is measured."""
+        text = json.dumps([self.part, self.settings, code_version()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A named list of cells, with the columns of its table.
+
+    Attributes:
+        name: Name of the record.
+        cells: Everything that can be measured.
+        quick: The parts that `--quick` measures.
+        columns: Part to the figures its table shows.
+    """
+
+    name: str
+    cells: Sequence[Cell]
+    quick: tuple[str, ...]
+    columns: dict[str, tuple[str, ...]]
+
+    def main(self) -> None:
+        """Measure what was asked for, cell by cell, print the tables and write the record."""
+        parts = list(dict.fromkeys(cell.part for cell in self.cells))
+        parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+        parser.add_argument("--quick", action="store_true", help=f"the parts {', '.join(self.quick)}")
+        parser.add_argument("--full", action="store_true", help="every part")
+        parser.add_argument("--part", action="append", choices=parts, default=[], help="one part; may be repeated")
+        asked = parser.parse_args()
+        wanted = set(asked.part) | (set(self.quick) if asked.quick else set()) | (set(parts) if asked.full else set())
+        for cell in self.cells:
+            if cell.part in wanted and _cached(cell) is None:
+                Console(stderr=True).print(f"{cell.part} {cell.settings}", highlight=False)
+                _keep(cell, cell.measure(**cell.settings))
+        for part in parts:
+            self._print(part)
+        self._write()
+
+    def _print(self, part: str) -> None:
+        cells = [cell for cell in self.cells if cell.part == part]
+        table = Table(title=f"{self.name}: {part}", title_justify="left")
+        settings = list(dict.fromkeys(key for cell in cells for key in cell.settings))
+        for name in (*settings, *self.columns[part]):
+            table.add_column(name, justify="left" if name in settings else "right", overflow="fold")
+        for cell in cells:
+            found = _cached(cell)
+            shown = [_text(found["figures"].get(name)) if found else "missing" for name in self.columns[part]]
+            table.add_row(*(str(cell.settings.get(name, "")) for name in settings), *shown)
+        console = Console()
+        (console if console.is_terminal else Console(width=140)).print(table)
+
+    def _write(self) -> None:
+        rows = [
+            {"part": cell.part, "settings": cell.settings, **(_cached(cell) or {"figures": None})}
+            for cell in self.cells
+        ]
+        RECORDS.mkdir(exist_ok=True)
+        record = {"benchmark": self.name, "written": datetime.now(UTC).isoformat(timespec="seconds"), "cells": rows}
+        (RECORDS / f"{self.name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def code_version() -> str:
+    """Return the hash of the package's code as it lies there."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def commit() -> str:
+    """Return the commit that is checked out, with a mark when files differ from it."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def _cached(cell: Cell) -> dict[str, Any] | None:
+    path = CACHE / f"{cell.key}.json"
+    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return found
+
+
+def _keep(cell: Cell, figures: dict[str, Any]) -> None:
+    CACHE.mkdir(exist_ok=True)
+    environment = Environment.capture().model_dump(mode="json")
+    row = {"figures": figures, "commit": commit(), "environment": environment}
+    partial = CACHE / f"{cell.key}.part"
+    partial.write_text(json.dumps(row), encoding="utf-8")
+    partial.replace(CACHE / f"{cell.key}.json")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list):
+        return " ".join(_text(each) for each in value)
+    return "" if value is None else str(value)
