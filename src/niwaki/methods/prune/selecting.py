@@ -13,12 +13,13 @@ from niwaki.contract import as_examples, describe_example
 from niwaki.graph import Channels, find_channels, planned_size, trace
 from niwaki.methods.prune.allocation import Allocation, allocate
 from niwaki.methods.prune.budget import Counts, Target, meet
+from niwaki.methods.prune.criteria import Scores
 from niwaki.methods.prune.keeping import kept_parameters
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.strata import read_layout
 from niwaki.methods.prune.whole import Outcome, outcomes
 from niwaki.records.base import RecordBase
-from niwaki.surgery import Plan
+from niwaki.surgery import Plan, find_literal_sizes
 
 __all__ = ["Dense", "Planned", "Round", "plan_round"]
 
@@ -84,9 +85,37 @@ def plan_round(
     turn = turn or Round()
     traced = trace(model, example, tasks=tasks)
     channels = find_channels(traced, keep=kept_parameters(model, selection.keep))
-    shapes = turn.dense.shapes if turn.dense else dict(traced.shapes)
-    layout = read_layout(channels, round_to=selection.round_to, unrounded=_group_widths(model), original=shapes)
     scores = selection.criterion.score(model, channels)
+    chosen = _choose(model, channels, scores, (selection, turn))
+    while faults := [each for each in find_literal_sizes(model, channels, ~chosen.keep) if len(each.classes)]:
+        for fault in faults:
+            channels = channels.freeze(fault.classes, str(fault))
+        chosen = _choose(model, channels, scores, (selection, turn))
+    outcome = Outcome(channels, chosen.keep, _reasons(chosen.allocation), _output_dims(model))
+    groups, frozen = outcomes(outcome)
+    plan = Plan(
+        groups=groups,
+        frozen=frozen,
+        examples=tuple(describe_example(each) for each in as_examples(example)),
+        asked=_asked(selection, turn),
+        reached={name: size / max(getattr(chosen.dense, name), 1) for name, size in chosen.sizes.items()},
+        notes=traced.notes,
+    )
+    return Planned(plan, channels, chosen.dense)
+
+
+class _Chosen(NamedTuple):
+    allocation: Allocation
+    keep: NDArray[np.bool_]
+    sizes: dict[str, int]
+    dense: Dense
+
+
+def _choose(model: nn.Module, channels: Channels, scores: Scores, wish: tuple[Selection, Round]) -> _Chosen:
+    """Meet the budget with the classes that may go."""
+    selection, turn = wish
+    shapes = turn.dense.shapes if turn.dense else dict(channels.traced.shapes)
+    layout = read_layout(channels, round_to=selection.round_to, unrounded=_group_widths(model), original=shapes)
     floor = max(selection.floor, selection.round_to)
     allocation = allocate(layout, scores, round_to=selection.round_to, floor=floor)
     sizes = _Sizes(channels, allocation)
@@ -94,17 +123,7 @@ def plan_round(
     kind = selection.budget.kind
     target = Target(selection.budget, getattr(dense, kind), turn.number / turn.of)
     counts = meet(allocation, lambda counts: sizes.of(counts)[kind], target)
-    chosen = Outcome(channels, allocation.keep(counts), _reasons(allocation), _output_dims(model))
-    groups, frozen = outcomes(chosen)
-    plan = Plan(
-        groups=groups,
-        frozen=frozen,
-        examples=tuple(describe_example(each) for each in as_examples(example)),
-        asked=_asked(selection, turn),
-        reached={name: size / max(getattr(dense, name), 1) for name, size in sizes.of(counts).items()},
-        notes=traced.notes,
-    )
-    return Planned(plan, channels, dense)
+    return _Chosen(allocation, allocation.keep(counts), sizes.of(counts), dense)
 
 
 @dataclass

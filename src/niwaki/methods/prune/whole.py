@@ -64,6 +64,10 @@ def _group(outcome: Outcome, group: ChannelGroup) -> GroupPlan:
 def _reason(outcome: Outcome, weight: str, classes: NDArray[np.int64]) -> str:
     if len(classes):
         return _of_classes(outcome, classes)
+    labels = outcome.channels.tensors[weight][outcome.outputs[weight]]
+    for label in [] if labels is None else np.unique(labels).tolist():
+        if label in outcome.channels.reasons:
+            return outcome.channels.reasons[label]
     return outcome.channels.frozen.get(weight) or outcome.channels.why(weight)
 
 
