@@ -3,8 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
+from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -12,13 +13,17 @@ from niwaki.data.findings import Findings
 from niwaki.registry import Registry
 from niwaki.settings import Settings
 
-__all__ = ["DataSettings", "Progress", "Sample", "SampleDataset", "Splits", "datasets"]
+__all__ = ["DataSettings", "Progress", "Sample", "SampleDataset", "Size", "Splits", "datasets"]
 
 Sample: TypeAlias = tuple[Tensor, dict[str, Tensor]]
 """Input ``float32 [3, H, W]`` in [0, 1], and one target for each labelled task."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what is being made, how much is done, and of how much."""
+
+
+Size: TypeAlias = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
+"""Height and width in pixels, each at least 8."""
 
 
 class SampleDataset(Dataset[Sample]):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from niwaki.data.augment import Augment, Augmented
-from niwaki.data.base import DataSettings, Progress, Splits, datasets
+from niwaki.data.base import DataSettings, Progress, Size, Splits, datasets
 from niwaki.data.carve import carve
 from niwaki.data.findings import Findings, Problem, SplitFindings, Tally, first_problems
 from niwaki.data.mtan.dataset import Frames
@@ -42,7 +42,7 @@ class NYUv2Data(DataSettings):
 
     kind: Literal["nyuv2"] = "nyuv2"
     root: Path
-    size: tuple[int, int] | None = None
+    size: Size | None = None
     val: int | float = Field(default=0.1, gt=0)
     augment: Augment | None = Augment()
     seed: int = Field(default=0, ge=0)

@@ -1,6 +1,7 @@
 """A room before it is drawn: its shell, its pieces where they stand, its lights, and where the camera is."""
 
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import NamedTuple
 
 from niwaki.data.rooms.draws import Draws
@@ -85,7 +86,7 @@ class Scene:
 
 
 def _unit(v: Vector) -> Vector:
-    length = (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) ** 0.5
+    length = sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
     return (v[0] / length, v[1] / length, v[2] / length)
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from niwaki.data.augment import Augment, Augmented
-from niwaki.data.base import DataSettings, Progress, SampleDataset, Splits, datasets
+from niwaki.data.base import DataSettings, Progress, SampleDataset, Size, Splits, datasets
 from niwaki.data.findings import Findings, SplitFindings, Tally
 from niwaki.data.rooms.dataset import Rooms
 from niwaki.data.rooms.parts import CLASSES
@@ -48,7 +48,7 @@ class RoomsData(DataSettings):
     """
 
     kind: Literal["rooms"] = "rooms"
-    size: tuple[int, int] = (96, 128)
+    size: Size = (96, 128)
     train: int = Field(default=1200, ge=1)
     val: int = Field(default=200, ge=1)
     test: int = Field(default=200, ge=0)

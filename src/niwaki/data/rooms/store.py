@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -98,14 +99,15 @@ def stored(
             "set NIWAKI_CACHE to a folder with space, or cache=False to draw rooms as they are needed"
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
     return path
 
 
 def _holds(path: Path, shape: tuple[int, ...]) -> bool:
     try:
         there = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return False
     return bool(there.shape == shape and there.dtype == np.uint8)
 
