@@ -9,10 +9,13 @@ from torch import Tensor
 from niwaki.errors import SurgeryError
 from niwaki.graph import Program
 
-__all__ = ["TOLERANCE", "Agreement", "agreements"]
+__all__ = ["TOLERANCE", "Agreement", "agreements", "vague_outputs"]
 
 TOLERANCE = 1e-4
 """Largest difference between a cut model and the oracle, absolute or relative to the largest answer."""
+
+_SIGNAL = 10
+"""An answer must change by so many times the tolerance from one input to another, or a comparison says nothing."""
 
 
 @dataclass(frozen=True)
@@ -23,28 +26,16 @@ class Agreement:
         output: Name of the output.
         error: Largest difference, in the output's unit.
         scale: Largest absolute value of the oracle's answers.
-        signal: Largest change of an answer from one input to another.
     """
 
     output: str
     error: float
     scale: float
-    signal: float
 
     @property
     def holds(self) -> bool:
         """Whether the answers are the same."""
-        return self.error < self.allowed
-
-    @property
-    def allowed(self) -> float:
-        """The largest difference allowed."""
-        return TOLERANCE * max(1.0, self.scale)
-
-    @property
-    def telling(self) -> bool:
-        """Whether the answers follow the input so much that wrong routing would show."""
-        return self.signal > 10 * self.allowed
+        return self.error < TOLERANCE * max(1.0, self.scale)
 
 
 def agreements(program: Program, expected: Sequence[list[Any]], given: Sequence[list[Any]]) -> list[Agreement]:
@@ -52,35 +43,53 @@ def agreements(program: Program, expected: Sequence[list[Any]], given: Sequence[
 
     Args:
         program: Names the outputs.
-        expected: For each of the first inputs, the leaves that the oracle returns.
+        expected: For each input, the leaves that the oracle returns.
         given: For each input, the leaves that the cut model returns.
 
     Returns:
-        One comparison for each floating output; answers that are not finite in the oracle are left out.
+        One comparison for each output that is a tensor; answers that are not finite in the oracle are left out.
 
     Raises:
         SurgeryError: When the cut model returns something of another structure or shape.
     """
     names = _leaf_names(program, len(expected[0]))
-    if any(len(each) != len(expected[0]) for each in given):
+    if any(len(each) != len(names) for each in given):
         raise SurgeryError(f"the cut model returns {len(given[0])} values where the dense one returns {len(names)}")
     found = []
     for i, name in enumerate(names):
-        pairs = [(one[i], other[i]) for one, other in zip(expected, given, strict=False)]
+        pairs = [(one[i], other[i]) for one, other in zip(expected, given, strict=True)]
         if isinstance(pairs[0][0], Tensor) and pairs[0][0].numel():
-            found.append(_agreement(name, pairs, _signal([each[i] for each in given])))
+            found.append(_agreement(name, pairs))
     return found
 
 
-def _signal(answers: list[Any]) -> float:
-    """Return the largest change of an answer from the first input to the last, where both are finite."""
-    first, last = answers[0], answers[-1]
-    if not (isinstance(first, Tensor) and isinstance(last, Tensor) and first.shape == last.shape):
-        return 0.0
-    return _largest((first.double() - last.double())[first.isfinite() & last.isfinite()])
+def vague_outputs(program: Program, answers: Sequence[list[Any]]) -> list[str]:
+    """Return the outputs that hardly depend on the input, so that wrong routing would not show in them.
+
+    Args:
+        program: Names the outputs.
+        answers: For each of two inputs, the leaves that a model returns.
+
+    Returns:
+        Names of outputs, among those that are tensors of floating point numbers.
+    """
+    first, last = answers
+    names = _leaf_names(program, len(first))
+    leaves = zip(names, first, last, strict=True)
+    return [name for name, one, other in leaves if isinstance(one, Tensor) and not _follows(one, other)]
 
 
-def _agreement(name: str, pairs: list[tuple[Tensor, Any]], signal: float) -> Agreement:
+def _follows(one: Tensor, other: Any) -> bool:
+    if not one.is_floating_point() or not one.numel():
+        return True
+    if not isinstance(other, Tensor) or one.shape != other.shape:
+        return False
+    finite = one.isfinite() & other.isfinite()
+    signal = _largest((one.double() - other.double())[finite])
+    return signal > _SIGNAL * TOLERANCE * max(1.0, _largest(one.double()[finite]))
+
+
+def _agreement(name: str, pairs: list[tuple[Tensor, Any]]) -> Agreement:
     for oracle, answer in pairs:
         if not isinstance(answer, Tensor) or answer.shape != oracle.shape:
             shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
@@ -88,11 +97,9 @@ def _agreement(name: str, pairs: list[tuple[Tensor, Any]], signal: float) -> Agr
                 f"output {name!r} of the cut model is {shape}, of the dense one {tuple(oracle.shape)}; outputs keep "
                 "their shape: the code that makes it reads a size that was cut"
             )
-    wide = [(oracle.double(), answer.double()) for oracle, answer in pairs]
-    finite = [oracle.isfinite() for oracle, _ in wide]
-    errors = [_largest((oracle - answer)[mask]) for (oracle, answer), mask in zip(wide, finite, strict=True)]
-    scale = max(_largest(oracle[mask]) for (oracle, _), mask in zip(wide, finite, strict=True))
-    return Agreement(name, max(errors), scale, signal)
+    wide = [(oracle.double(), answer.double(), oracle.isfinite()) for oracle, answer in pairs]
+    error = max(_largest((oracle - answer)[finite]) for oracle, answer, finite in wide)
+    return Agreement(name, error, max(_largest(oracle[finite]) for oracle, _, finite in wide))
 
 
 def _largest(values: Tensor) -> float:

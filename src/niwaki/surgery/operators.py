@@ -35,12 +35,14 @@ class Step:
         args: Its positional arguments, as values.
         kwargs: Its keyword arguments, as values.
         kept: Tells what stays of a node's tensor.
+        choose: Takes note of the indices that a pool chose, among what stays.
     """
 
     node: fx.Node
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     kept: Callable[[fx.Node], Kept]
+    choose: Callable[[Tensor], None]
 
     def named(self) -> dict[str, Any]:
         """Return the values by the names of the operator's schema, with defaults."""
@@ -157,6 +159,14 @@ def _product(step: Step) -> Any:
     return step.node.target(*args, **kwargs)  # type: ignore[operator]  # rules exist for operators only
 
 
+def _pool(step: Step) -> Any:
+    """Pool, and note the indices."""
+    values, indices = step.run()
+    kept = step.source("self")
+    step.choose(indices if kept is None else kept.restrict(indices))
+    return values, indices
+
+
 def _identity(step: Step) -> Any:
     """Drop nothing: which entries are dropped is chance, and the sizes differ after a cut."""
     return step.args[0]
@@ -199,6 +209,8 @@ RULES: dict[str, Callable[[Step], Any]] = {
     **dict.fromkeys(("softmax", "log_softmax"), _softmax),
     **dict.fromkeys(("layer_norm", "rms_norm"), _layer_norm),
     **dict.fromkeys(("assert_tensor_metadata", "assert_async", "assert_scalar"), _nothing),
+    **dict.fromkeys([f"max_pool{n}d_with_indices" for n in (1, 2, 3)], _pool),
+    **dict.fromkeys([f"adaptive_max_pool{n}d" for n in (1, 2, 3)], _pool),
     "group_norm": _group_norm,
     "scaled_dot_product_attention": _attention,
 }

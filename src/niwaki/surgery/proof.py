@@ -1,6 +1,6 @@
 """The proof of a cut: its answers are those of the dense model with the removed channels silenced."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from niwaki.contract import Example
 from niwaki.errors import SurgeryError
 from niwaki.graph import Channels, Program
-from niwaki.surgery.compare import Agreement, agreements
+from niwaki.surgery.compare import Agreement, agreements, vague_outputs
 from niwaki.surgery.kept import Mask
 from niwaki.surgery.operators import DROPOUTS, plain_operator
 from niwaki.surgery.rehearsal import answers, draw, randomised, seeded
@@ -50,10 +50,10 @@ def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
     """Compare a cut model with the silenced dense one, on every example and mode that differs in structure.
 
     Two inputs are run: one drawn like the example, and the example (in large programs the second only to see whether
-    answers change). Where float32 disagrees, float64 decides, since a near-tie
-    in a pool or a comparison may fall either way. Where an output hardly depends on the input, or cut weights are zero,
-    the comparison would prove nothing: it is made again on copies of both models with random weights and calibrated
-    batch norms.
+    answers change). Pools that return indices decide near-ties as the oracle does; where float32 disagrees all the
+    same, float64 decides, since a comparison may fall either way. Where an output hardly depends on the input, or cut
+    weights are zero, a comparison would prove nothing: it is made on copies of both models with random weights and
+    calibrated batch norms.
 
     Args:
         candidate: The cut.
@@ -68,70 +68,91 @@ def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
     """
     notes: list[str] = []
     vague: list[Program] = []
+    blank = _silent_weights(candidate)
     for program in _worth_proving(candidate.channels.traced.programs):
         if program.training and _draws(program):
             notes.append(f"{_place(program)} draws random numbers; the cut is not proved there")
             continue
-        if not all(each.telling for each in _compare(candidate, program, seed)):
+        rehearsal = _Rehearsal(candidate, program, seed)
+        if blank or rehearsal.vague:
             vague.append(program)
-    if vague or _silent_weights(candidate):
-        notes += _prove_at_random(candidate, vague, seed)
-    return tuple(notes)
+        else:
+            rehearsal.compare()
+    return (*notes, *_prove_at_random(candidate, vague, seed))
 
 
-def _prove_at_random(candidate: Candidate, vague: list[Program], seed: int) -> list[str]:
-    programs = vague or [each for each in candidate.channels.traced.eval_programs if not each.training]
-    twin = randomised(candidate.dense, [each.example for each in programs], seed)
+def _prove_at_random(candidate: Candidate, programs: list[Program], seed: int) -> list[str]:
+    if not programs:
+        return []
+    draws = 1 if any(map(_large, programs)) else 4
+    twin = randomised(candidate.dense, [each.example for each in programs], seed, draws=draws)
     names = candidate.channels.traced.names
     weights = {names[name]: tensor for name, tensor in named_tensors(twin).items()}
     again = replace(candidate, dense=twin, small=candidate.operate(twin), weights=weights)
-    found = [(program, each) for program in programs for each in _compare(again, program, seed)]
-    return [
-        f"output {each.output!r} in {_place(program)} does not depend on the input; the cut is not proved there"
-        for program, each in found
-        if not each.telling
-    ]
+    notes = []
+    for program in programs:
+        rehearsal = _Rehearsal(again, program, seed)
+        rehearsal.compare()
+        notes += [
+            f"output {name!r} in {_place(program)} does not depend on the input; the cut is not proved there"
+            for name in rehearsal.vague
+        ]
+    return notes
 
 
-def _compare(candidate: Candidate, program: Program, seed: int) -> list[Agreement]:
-    """Compare on two inputs, in float32 and, where that disagrees, in float64."""
-    inputs = [draw(program.example, seed), program.example]
-    weights = candidate.weights or own_tensors(program)
-    plain = _working_type(weights)
-    found = _agree(candidate, program, inputs, plain)
-    if plain != torch.float64 and not all(each.holds for each in found):
-        with suppress(SurgeryError, RuntimeError):  # code that insists on float32 has only the first verdict
-            found = _agree(candidate, program, inputs, torch.float64)
-    wrong = next((each for each in found if not each.holds), None)
-    if wrong is None:
-        return found
-    raise SurgeryError(
-        f"the cut did not prove itself: in {_place(program)}, output {wrong.output!r} differs by {wrong.error:.3g} "
-        f"from the dense model with the removed channels silenced (largest value {wrong.scale:.3g}, allowed 1e-4). "
-        "Code that computes a factor from a size, such as dim ** -0.5, changes meaning when cut: keep those channels "
-        "with keep=[...], or make the factor a constant"
-    )
+class _Rehearsal:
+    """A cut model and its oracle on one program.
 
+    Attributes:
+        vague: Outputs that hardly depend on the input.
+    """
 
-def _agree(candidate: Candidate, program: Program, inputs: list[Example], dtype: torch.dtype) -> list[Agreement]:
-    oracle = Oracle(program, candidate.channels, candidate.removed, tensors=candidate.weights, dtype=dtype)
-    expected = []
-    for each in inputs[: 1 if _large(program) else None]:
-        with seeded():
-            expected.append(oracle.answers(each))
-    given = [answers(candidate.small, each, training=program.training, dtype=dtype) for each in inputs]
-    return agreements(program, expected, given)
+    def __init__(self, candidate: Candidate, program: Program, seed: int) -> None:
+        self._candidate = candidate
+        self._program = program
+        self._inputs = [draw(program.example, seed), program.example]
+        weights = candidate.weights or own_tensors(program)
+        wide = any(tensor.dtype == torch.float64 for tensor in weights.values())
+        self._dtype = torch.float64 if wide else torch.float32
+        self._answers = [self._answer(each, self._dtype) for each in self._inputs]
+        self.vague = vague_outputs(program, self._answers)
+
+    def compare(self) -> None:
+        """Compare in float32 and, where that disagrees, in float64."""
+        found = self._agreements(self._dtype)
+        if self._dtype != torch.float64 and not all(each.holds for each in found):
+            with suppress(SurgeryError, RuntimeError):  # code that insists on float32 has only the first verdict
+                found = self._agreements(torch.float64)
+        wrong = next((each for each in found if not each.holds), None)
+        if wrong is None:
+            return
+        raise SurgeryError(
+            f"the cut did not prove itself: in {_place(self._program)}, output {wrong.output!r} differs by "
+            f"{wrong.error:.3g} from the dense model with the removed channels silenced (largest value "
+            f"{wrong.scale:.3g}, allowed 1e-4). Code that computes a factor from a size, such as dim ** -0.5, changes "
+            "meaning when cut: keep those channels with keep=[...], or make the factor a constant"
+        )
+
+    def _agreements(self, dtype: torch.dtype) -> list[Agreement]:
+        candidate, program = self._candidate, self._program
+        oracle = Oracle(program, candidate.channels, candidate.removed, tensors=candidate.weights, dtype=dtype)
+        expected, given = [], []
+        for i, each in enumerate(self._inputs[: 1 if _large(program) else None]):
+            with seeded():
+                expected.append(oracle.answers(each))
+            known = dtype == self._dtype and not oracle.choices
+            given.append(self._answers[i] if known else self._answer(each, dtype, oracle.choices))
+        return agreements(program, expected, given)
+
+    def _answer(self, inputs: Example, dtype: torch.dtype, choices: Sequence[Tensor] = ()) -> list[Any]:
+        small, training = self._candidate.small, self._program.training
+        return answers(small, inputs, training=training, dtype=dtype, choices=choices)
 
 
 def _large(program: Program) -> bool:
     """Tell whether one run of the dense program takes seconds: then the example serves to see a signal only."""
     values = (node.meta.get("val") for node in program if node.op == "call_function")
     return sum(value.numel() for value in values if isinstance(value, Tensor)) > LARGE
-
-
-def _working_type(weights: Mapping[str, Tensor]) -> torch.dtype:
-    wide = any(tensor.dtype == torch.float64 for tensor in weights.values())
-    return torch.float64 if wide else torch.float32
 
 
 def _worth_proving(programs: tuple[Program, ...]) -> list[Program]:

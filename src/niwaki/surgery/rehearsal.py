@@ -9,19 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
 from niwaki.errors import SurgeryError
 from niwaki.graph.paths import doubled
 from niwaki.surgery.batchnorm import reestimate_batchnorm
+from niwaki.surgery.chance import WithoutChance
 
 __all__ = ["answers", "draw", "failing_module", "randomised", "seeded"]
 
 
 @torch.no_grad()
-def answers(model: nn.Module, inputs: Example, *, training: bool, dtype: torch.dtype) -> list[Any]:
+def answers(
+    model: nn.Module, inputs: Example, *, training: bool, dtype: torch.dtype, choices: Sequence[Tensor] = ()
+) -> list[Any]:
     """Run a copy of a model without dropout.
 
     Args:
@@ -29,6 +31,7 @@ def answers(model: nn.Module, inputs: Example, *, training: bool, dtype: torch.d
         inputs: The inputs of one call.
         training: The mode to run in.
         dtype: Floating type of weights and inputs.
+        choices: Indices that pools chose in another run, in order; near-ties are decided as there.
 
     Returns:
         The leaves of what it returns, in order.
@@ -39,7 +42,7 @@ def answers(model: nn.Module, inputs: Example, *, training: bool, dtype: torch.d
     twin = copy.deepcopy(model).to(dtype).train(training)
     args, kwargs = pytree.tree_map(lambda value: _cast(value, dtype), (inputs.args, inputs.kwargs))
     try:
-        with seeded(), _default_type(dtype), _WithoutDropout():
+        with seeded(), _default_type(dtype), WithoutChance(choices):
             return pytree.tree_leaves(twin(*args, **kwargs))
     except Exception as error:
         name, kind = failing_module(twin, error)
@@ -99,13 +102,14 @@ def draw(example: Example, seed: int) -> Example:
     return Example(*args, **kwargs)
 
 
-def randomised(model: nn.Module, examples: Sequence[Example], seed: int) -> nn.Module:
+def randomised(model: nn.Module, examples: Sequence[Example], seed: int, *, draws: int = 4) -> nn.Module:
     """Return a copy of a model whose outputs depend on its inputs: random weights, batch norms calibrated on draws.
 
     Args:
         model: Any model; it is left as it is.
         examples: What its inputs look like, one for each path.
         seed: Seed of weights and draws.
+        draws: Batches of two like each example that the batch norms see.
 
     Returns:
         The copy: weights are normal with deviation 1.4 / sqrt(fan in), scales uniform in [0.5, 1.5].
@@ -117,8 +121,7 @@ def randomised(model: nn.Module, examples: Sequence[Example], seed: int) -> nn.M
             if parameter.is_floating_point():
                 parameter.copy_(_random(name, parameter, generator))
     if any(isinstance(module, _NormBase) and module.track_running_stats for module in twin.modules()):
-        draws = [draw(doubled(each), seed + 1 + i) for i in range(4) for each in examples]
-        reestimate_batchnorm(twin, draws)
+        reestimate_batchnorm(twin, [draw(doubled(each), seed + 1 + i) for i in range(draws) for each in examples])
     return twin
 
 
@@ -152,24 +155,3 @@ def _default_type(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-class _WithoutDropout(TorchFunctionMode):
-    """Takes dropout out of a forward: which entries it drops is chance, and the sizes differ after a cut."""
-
-    _NAMES = frozenset(
-        {"dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "alpha_dropout_"}
-        | {"feature_dropout", "feature_dropout_", "feature_alpha_dropout", "feature_alpha_dropout_"}
-    )
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        name = getattr(func, "__name__", "")
-        if name in self._NAMES:
-            return args[0] if args else kwargs["input"]
-        if name == "scaled_dot_product_attention":
-            kwargs["dropout_p"] = 0.0
-            args = args[:4] + args[5:] if len(args) <= 5 else args
-        return func(*args, **kwargs)

@@ -100,6 +100,11 @@ class Oracle:
         held = _held(program, tensors or own_tensors(program))
         self._held = {name: _silence(name, _widened(value, dtype), states, removed) for name, value in held.items()}
 
+    @property
+    def choices(self) -> list[Tensor]:
+        """The indices that pools chose in the last run, in order, among the positions that stay."""
+        return list(self._interpreter.choices)
+
     @torch.no_grad()
     def answers(self, inputs: Example) -> list[Any]:
         """Run the program.
@@ -120,6 +125,7 @@ class Oracle:
                 value = self._held[spec.arg.name]
                 writable = spec.kind != InputKind.PARAMETER and isinstance(value, Tensor)
                 feed.append(value.clone() if writable else value)  # in train mode a program writes to its buffers
+        self._interpreter.choices.clear()
         found = self._interpreter.run(*feed)
         kinds = [spec.kind for spec in signature.output_specs]
         return [value for value, kind in zip(found, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
@@ -130,6 +136,7 @@ class _Silenced(fx.Interpreter):
 
     def __init__(self, program: Program, states: Mapping[str, Any], removed: Mask, dtype: torch.dtype | None) -> None:
         super().__init__(program.exported.graph_module)
+        self.choices: list[Tensor] = []
         self._states = states
         self._removed = removed
         self._dtype = dtype
@@ -143,7 +150,7 @@ class _Silenced(fx.Interpreter):
         rule = RULES.get(plain_operator(n.target)) if hasattr(n.target, "_schema") else None
         if rule is None:
             return cast("Callable[..., Any]", n.target)(*args, **kwargs)
-        return rule(Step(n, args, kwargs, self._kept))
+        return rule(Step(n, args, kwargs, self._kept, self.choices.append))
 
     def _wider(self, value: Any) -> Any:
         return self._dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
