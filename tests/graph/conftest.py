@@ -19,7 +19,7 @@ Check = Callable[..., Channels]
 
 
 def half_of_each_stratum(channels: Channels, seed: int = 0) -> NDArray[np.bool_]:
-    """Keep a random half of every stratum, at least one channel of each."""
+    """Keep a random half of every stratum, and all of what Python would cut in unequal pieces."""
     generator = np.random.default_rng(seed)
     keep = np.ones(channels.count, dtype=np.bool_)
     for group in channels.groups:
@@ -29,6 +29,10 @@ def half_of_each_stratum(channels: Channels, seed: int = 0) -> NDArray[np.bool_]
             classes = group.classes[group.strata == stratum]
             gone = generator.permutation(classes)[: len(classes) // 2]
             keep[gone[channels.removable[gone]]] = False
+    while uneven := [
+        pieces for pieces in channels.equal_chunks if len({int(keep[piece].sum()) for piece in pieces}) > 1
+    ]:
+        keep[np.concatenate(uneven[0])] = True
     return keep
 
 
@@ -80,7 +84,7 @@ def repair(model: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
         weight = tensors.get(f"{name}.weight")
         if weight is None:
             continue
-        depthwise = getattr(module, "groups", 1) == getattr(module, "in_channels", None)
+        depthwise = 1 < getattr(module, "groups", 1) == getattr(module, "in_channels", None)
         if depthwise and isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
             module.groups = weight.shape[0] // max(module.out_channels // module.in_channels, 1)
             if isinstance(module, nn.ConvTranspose2d):
