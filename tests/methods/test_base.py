@@ -55,9 +55,9 @@ def test_resuming_starts_and_loads() -> None:
 
 def test_a_method_is_abstract_and_takes_no_unknown_setting() -> None:
     with pytest.raises(TypeError, match="abstract"):
-        Method(kind="x")  # type: ignore[abstract]
+        Method(kind="x")  # type: ignore[abstract]  # the mistake under test
     with pytest.raises(SettingError, match="speed: unknown setting"):
-        Idle(speed=3)  # type: ignore[call-arg]
+        Idle(speed=3)  # type: ignore[call-arg]  # the mistake under test
 
 
 def test_two_tasks_of_one_name_are_refused() -> None:

@@ -190,4 +190,4 @@ def test_shares_that_do_not_fit_are_refused(shares: tuple[float, ...], reason: s
 
 def test_only_the_parts_are_positional() -> None:
     with pytest.raises(SettingError, match="positional"):
-        Chain([Noted()], (1.0,))  # type: ignore[call-arg]
+        Chain([Noted()], (1.0,))  # type: ignore[call-arg]  # the mistake under test

@@ -38,7 +38,8 @@ class Target:
         """Write a size as the user would have to ask for it, rounded up where it is a fraction."""
         if not self.budget.is_fraction:
             return f"{self.budget.kind}={size:_}"
-        return f"{self.budget.kind}={ceil(size / self.dense * 1e4) / 1e4:g}"
+        share = size / self.dense if self.dense else 1.0
+        return f"{self.budget.kind}={ceil(share * 1e4) / 1e4:g}"
 
 
 def meet(allocation: Allocation, size_of: Callable[[Counts], int], target: Target) -> Counts:
@@ -59,10 +60,11 @@ def meet(allocation: Allocation, size_of: Callable[[Counts], int], target: Targe
         BudgetError: When even the smallest widths are larger; the message names the smallest reachable budget.
     """
     above, below = allocation.counts(1.0), allocation.counts(0.0)
-    if size_of(above) <= target.allowed:
-        return above
     smallest = size_of(below)
-    if smallest > target.allowed:
+    nothing_to_give = target.dense == 0 and target.budget.amount < 1
+    if size_of(above) <= target.allowed and not nothing_to_give:
+        return above
+    if smallest > target.allowed or nothing_to_give:
         raise BudgetError(
             f"{target.budget} is out of reach: the smallest reachable is {target.in_terms_of_budget(smallest)}; "
             "ask for that or more, or lower round_to or floor, or keep fewer layers"

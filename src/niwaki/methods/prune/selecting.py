@@ -98,10 +98,15 @@ def plan_round(
         frozen=frozen,
         examples=tuple(describe_example(each) for each in as_examples(example)),
         asked=_asked(selection, turn),
-        reached={name: size / max(getattr(chosen.dense, name), 1) for name, size in chosen.sizes.items()},
+        reached=_reached(chosen),
         notes=traced.notes,
     )
     return Planned(plan, channels, chosen.dense)
+
+
+def _reached(chosen: "_Chosen") -> dict[str, float]:
+    dense = dict(chosen.dense)
+    return {name: size / dense[name] if dense[name] else 1.0 for name, size in chosen.sizes.items()}
 
 
 class _Chosen(NamedTuple):

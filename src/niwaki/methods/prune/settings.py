@@ -20,7 +20,8 @@ class Selection(Settings):
         criterion: What a channel is worth.
         round_to: Multiple that layers are rounded to, at least 1; a group smaller than two multiples stays whole.
         floor: Channels that a layer keeps at least, at least 1; in effect ``max(floor, round_to)``.
-        keep: Names or patterns (``"encoder.*"``) of modules or parameters whose channels all stay.
+        keep: Names or patterns (``"encoder.*"``) of modules or parameters that stay as they are: none of their channels
+            goes, on neither side.
 
     Raises:
         SettingError: When the budget is missing or a value is not allowed.
@@ -44,7 +45,7 @@ class PlanOptions(TypedDict, total=False):
         criterion: What a channel is worth.
         round_to: Multiple that layers are rounded to.
         floor: Channels that a layer keeps at least.
-        keep: Modules, names or patterns whose channels all stay.
+        keep: Modules, names or patterns of what stays as it is.
     """
 
     channels: float
