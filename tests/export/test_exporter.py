@@ -207,6 +207,22 @@ def test_misuse_is_explained(tmp_path: Path, model: nn.Module, example: Any, tas
         export(model, example, tmp_path / "model.onnx", tasks=tasks)
 
 
+def test_a_compiled_model_is_exported_as_it_was_before(tmp_path: Path) -> None:
+    model = torch.compile(nn.Sequential(nn.Conv2d(3, 2, 1)), backend="eager")
+    export(model, torch.randn(2, 3, 4, 4), tmp_path / "model.onnx")
+    assert {each.name for each in onnx.load(tmp_path / "model.onnx").graph.initializer} == {"0.weight", "0.bias"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_other_precisions(tmp_path: Path, dtype: torch.dtype) -> None:
+    result = export(nn.Linear(3, 2).to(dtype), torch.rand(2, 3).to(dtype), tmp_path / "model.onnx")
+    assert result.counted == 3
+    assert (
+        run(tmp_path / "model.onnx", torch.rand(4, 3).to(dtype))["output"].dtype
+        == torch.empty(0, dtype=dtype).numpy().dtype
+    )
+
+
 def test_bfloat16_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"export model\.float\(\)"):
         export(nn.Linear(2, 2).bfloat16(), torch.rand(2, 2).bfloat16(), tmp_path / "model.onnx")

@@ -128,8 +128,9 @@ def _single(example: Any) -> Example:
 
 
 def _view(model: nn.Module) -> nn.Module:
+    compiled = model._modules.get("_orig_mod")  # noqa: SLF001 - where torch.compile keeps the module it wraps
     try:
-        view = copy.deepcopy(model)
+        view = copy.deepcopy(model if compiled is None else compiled)
     except Exception as error:
         raise ExportError(f"{type(model).__name__} can't be copied, and only a copy is exported: {error}") from error
     view = view.to("cpu").eval().requires_grad_(requires_grad=False)
