@@ -209,6 +209,7 @@ def test_misuse_is_explained(tmp_path: Path, model: nn.Module, example: Any, tas
 
 def test_a_compiled_model_is_exported_as_it_was_before(tmp_path: Path) -> None:
     model = torch.compile(nn.Sequential(nn.Conv2d(3, 2, 1)), backend="eager")
+    assert isinstance(model, nn.Module)
     export(model, torch.randn(2, 3, 4, 4), tmp_path / "model.onnx")
     assert {each.name for each in onnx.load(tmp_path / "model.onnx").graph.initializer} == {"0.weight", "0.bias"}
 
