@@ -67,6 +67,21 @@ def test_what_is_written_in_place_counts() -> None:
     assert parts.heads == {"out": ["left.weight", "right.weight"], "other": ["other.weight"]}
 
 
+def test_what_is_written_through_a_dropout_in_eval_mode_counts() -> None:
+    class Through(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 2, bias=False), nn.Linear(3, 2, bias=False)
+
+        def forward(self, x: Tensor) -> Any:
+            made = self.a(x)
+            torch.dropout(made, 0.5, self.training).add_(self.b(x))
+            return {"a": made, "b": self.b(x)}
+
+    parts = find_parts(trace(Through(), X))
+    assert (parts.trunk, parts.heads) == (["b.weight"], {"a": ["a.weight"], "b": []})
+
+
 class Auxiliary(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -16,6 +16,9 @@ SHAPE_ONLY = frozenset({
     "new_full", "new_empty",
 })  # fmt: skip
 
+# These may return their argument itself, and their schema does not say so.
+SAME_MEMORY = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "to", "type_as"})
+
 
 @dataclass(eq=False)
 class _Memory:
@@ -61,7 +64,7 @@ def _follow(memory: _Memory, node: fx.Node) -> None:
     if node.op != "call_function" or not node.all_input_nodes:
         return
     schema = getattr(node.target, "_schema", None)
-    if schema is None:
+    if schema is None or operator_name(node) in SAME_MEMORY:
         memory.root[node] = memory.of(node.all_input_nodes[0])
         return
     given = dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)) | node.kwargs

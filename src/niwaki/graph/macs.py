@@ -68,14 +68,9 @@ def _works(node: fx.Node) -> bool:
 
 
 def _count(program: Program) -> dict[str, int]:
-    found: dict[str, int] = {}
     with torch.no_grad():
-        for node in program:
-            if _works(node):
-                macs = _node_flops(node) // 2
-                if macs:
-                    found[node.name] = macs
-    return found
+        counted = {node.name: _node_flops(node) // 2 for node in program if _works(node)}
+    return {name: macs for name, macs in counted.items() if macs}
 
 
 def _node_flops(node: fx.Node) -> int:

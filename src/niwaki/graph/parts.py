@@ -1,6 +1,6 @@
 """Trunk, branches and heads: which tasks each tensor serves, by what each output is computed from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from torch import fx
@@ -107,13 +107,18 @@ def find_parts(traced: Traced) -> Parts:
     of: dict[str, set[str]] = {name: set() for name in traced.shapes}
     for training in (False, True):
         reached = {name for name, tasks in of.items() if tasks}
-        for program in [each for each in traced.programs if each.training == training]:
-            tasks_of = node_tasks(program)
-            for node, name in program.tensors.items():
-                if name not in reached:
-                    of[name] |= tasks_of[node]
+        for name, tasks in _served(traced, training=training):
+            if name not in reached:
+                of[name] |= tasks
     _file_counters(traced, of)
     return _sorted(traced, {name: frozenset(tasks) for name, tasks in of.items()})
+
+
+def _served(traced: Traced, *, training: bool) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield each tensor of each program of one mode with the tasks it serves there."""
+    for program in [each for each in traced.programs if each.training == training]:
+        tasks_of = node_tasks(program)
+        yield from ((name, tasks_of[node]) for node, name in program.tensors.items())
 
 
 def _file_counters(traced: Traced, of: dict[str, set[str]]) -> None:
