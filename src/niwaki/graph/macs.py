@@ -56,6 +56,13 @@ def uncounted(program: Program) -> tuple[str, ...]:
 
     Returns:
         Operator names in alphabetic order, such as ``batch_norm`` and ``max_pool2d``.
+
+    Example:
+        >>> from torch import nn
+        >>> from niwaki.graph import trace
+        >>> model = nn.Sequential(nn.Conv1d(3, 2, 1), nn.ReLU(), nn.MaxPool1d(2), nn.BatchNorm1d(2))
+        >>> uncounted(trace(model, torch.zeros(1, 3, 4)).programs[0])
+        ('batch_norm', 'max_pool1d')
     """
     counted = node_macs(program)
     return tuple(sorted({operator_name(node) for node in program if _works(node) and node.name not in counted}))

@@ -15,6 +15,10 @@ def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
     Yields:
         Dotted name and tensor.
+
+    Example:
+        >>> [name for name, _ in named_tensors(nn.BatchNorm1d(2))]
+        ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']
     """
     yield from model.named_parameters(remove_duplicate=False)
     yield from model.named_buffers(remove_duplicate=False)

@@ -59,6 +59,14 @@ def node_tasks(program: Program) -> dict[str, frozenset[str]]:
 
     Returns:
         Node name to the names of outputs; empty for nodes no output depends on.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from niwaki.graph import trace
+        >>> program = trace(nn.Linear(3, 2), torch.zeros(1, 3), tasks=["depth"]).programs[0]
+        >>> sorted(node_tasks(program)["linear"])
+        ['depth']
     """
     served: dict[fx.Node, set[str]] = {node: set() for node in program}
     writers = written_before_output(program)
