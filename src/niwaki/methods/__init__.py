@@ -2,7 +2,8 @@
 
 from niwaki.methods.base import Method, Run, methods
 from niwaki.methods.chain import Chain
-from niwaki.methods.prune import Magnitude, RandomScore, StructuredPruning, criteria
+from niwaki.methods.prune import Magnitude, RandomScore, StructuredPruning
+from niwaki.methods.prune.criteria import criteria
 
 __all__ = [
     "Chain",

@@ -1,6 +1,6 @@
 """Structured pruning: whole channels go, judged over all tasks; what is left is a plain, smaller module."""
 
-from niwaki.methods.prune.criteria import Criterion, Magnitude, RandomScore, criteria
+from niwaki.methods.prune.criteria import Criterion, Magnitude, RandomScore
 from niwaki.methods.prune.method import StructuredPruning
 from niwaki.methods.prune.planning import plan, prune
 from niwaki.methods.prune.settings import PlanOptions, Selection
@@ -12,7 +12,6 @@ __all__ = [
     "RandomScore",
     "Selection",
     "StructuredPruning",
-    "criteria",
     "plan",
     "prune",
 ]

@@ -149,9 +149,11 @@ class _Sizes:
 
 
 def _asked(selection: Selection, turn: Round) -> str:
-    budget = f"{selection.budget.kind}={selection.budget.amount:g}"
+    budget = str(selection.budget).removeprefix("Budget(").removesuffix(")")
+    options = [f"{name}={value}" for name, value in selection.criterion if name != "kind"]
+    criterion = f"{selection.criterion.kind}({', '.join(options)})"
     rounds = f", round {turn.number} of {turn.of}" if turn.of > 1 else ""
-    return f"{budget}, {selection.criterion!r}, round_to={selection.round_to}, floor={selection.floor}{rounds}"
+    return f"{budget}, criterion={criterion}, round_to={selection.round_to}, floor={selection.floor}{rounds}"
 
 
 def _reasons(allocation: Allocation) -> NDArray[np.object_]:

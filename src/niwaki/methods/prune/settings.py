@@ -25,6 +25,10 @@ class Selection(Settings):
 
     Raises:
         SettingError: When the budget is missing or a value is not allowed.
+
+    Example:
+        >>> Selection(budget={"macs": 0.5}, criterion={"kind": "magnitude", "norm": 1}).criterion
+        Magnitude(kind='magnitude', norm=1)
     """
 
     budget: Budget

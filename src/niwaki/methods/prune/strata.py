@@ -1,5 +1,6 @@
 """Strata: channels that may replace one another, and the tensor dimensions and chunks that they fill together."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -150,16 +151,16 @@ def _equalities(channels: Channels, strata: list[Stratum]) -> Iterator[Equality]
         home[stratum.classes] = number
     for first, *others in channels.equal_chunks:
         for other in others:
-            weights: dict[int, int] = {}
-            constant = 0
-            for piece, sign in ((first, 1), (other, -1)):
-                numbers, times = np.unique(home[piece], return_counts=True)
-                for number, time in zip(numbers.tolist(), times.tolist(), strict=True):
-                    size = strata[number].size if number >= 0 else 0
-                    if number < 0:
-                        constant += sign * time
-                    else:
-                        weights[number] = weights.get(number, 0) + sign * time // size
+            weights = _places(home[first], strata)
+            weights.subtract(_places(home[other], strata))
+            constant = weights.pop(-1, 0)
             used = tuple((number, weight) for number, weight in weights.items() if weight)
             if used:
                 yield Equality(used, constant)
+
+
+def _places(homes: NDArray[np.int64], strata: list[Stratum]) -> Counter[int]:
+    """Count how often a piece holds each channel of each stratum; under -1, the positions that stay."""
+    numbers, times = np.unique(homes, return_counts=True)
+    pairs = zip(numbers.tolist(), times.tolist(), strict=True)
+    return Counter({number: time if number < 0 else time // strata[number].size for number, time in pairs})

@@ -11,19 +11,26 @@ from torch import Tensor, nn
 
 from niwaki.errors import SettingError
 from niwaki.graph import find_channels, trace
-from niwaki.methods.prune import Magnitude, RandomScore, Selection, criteria
-from niwaki.methods.prune.criteria import slice_magnitudes
+from niwaki.methods.prune import Magnitude, RandomScore, Selection
+from niwaki.methods.prune.criteria import criteria, slice_magnitudes
 from niwaki.settings import Budget
 
 
 @given(shape=st.lists(st.integers(1, 4), min_size=1, max_size=4), data=st.data(), norm=st.sampled_from([1, 2]))
 def test_slices_by_a_slow_loop(shape: list[int], data: st.DataObject, norm: int) -> None:
-    dim = data.draw(st.integers(0, len(shape) - 1))
+    dims = data.draw(st.sets(st.integers(0, len(shape) - 1), min_size=1))
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    found = slice_magnitudes(weight, dim, 1 if norm == 1 else 2)
-    for position in range(shape[dim]):
-        entries = weight.select(dim, position).flatten().tolist()
-        assert found[position] == pytest.approx(sum(abs(entry) ** norm for entry in entries))
+    found = slice_magnitudes(weight, sorted(dims), 1 if norm == 1 else 2)
+    assert found.keys() == dims
+    for dim in dims:
+        for position in range(shape[dim]):
+            entries = weight.select(dim, position).flatten().tolist()
+            assert found[dim][position] == pytest.approx(sum(abs(entry) ** norm for entry in entries))
+
+
+def test_half_precision_does_not_overflow() -> None:
+    sums = slice_magnitudes(torch.full((2, 3), 1e3, dtype=torch.float16), [0], 2)
+    assert sums[0].tolist() == [3e6, 3e6]
 
 
 @pytest.mark.parametrize("norm", [1, 2])
