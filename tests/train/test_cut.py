@@ -5,18 +5,19 @@ from collections.abc import Callable
 from copy import deepcopy
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import nn
 
 from niwaki.contract import Example
+from niwaki.methods.base import Method, Run, Stage
 from niwaki.methods.prune import StructuredPruning
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of, reestimate_batchnorm
 from niwaki.tasks import Task, task_losses
-from niwaki.train import Training, fit
+from niwaki.train import Silent, Training, fit
 from niwaki.train.averaging import Average
 from niwaki.train.engine import Engine
 from niwaki.train.journal import read_journal
@@ -165,3 +166,44 @@ def test_an_average_that_can_not_follow_begins_again_and_says_so(net: nn.Module)
     assert trainee.average is not None
     assert torch.equal(trainee.average.model.get_parameter("depth.weight"), other.get_parameter("depth.weight"))
     assert "began again" in trainee.notes[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_method_may_read_data_in_the_middle_of_an_epoch(
+    workers: int, net: nn.Module, tasks: list[Task], squares: Any
+) -> None:
+    reading = ROUNDS.model_copy(update={"bn_batches": 2})
+    training = Training(**PLAIN, epochs=4, num_workers=workers, batchnorm_batches=0)
+    losses = []
+
+    class Watch(Silent):
+        def advance(self, count: int = 1, **values: float) -> None:
+            losses.append(values.get("loss"))
+
+    found = fit(net, tasks, squares, training=training, method=reading, progress=Watch()).model
+    expected = users_loop(net, tasks, squares, training.model_copy(update={"num_workers": 0}), ROUNDS)
+    assert len(losses) == 12
+    assert found.get_parameter("trunk.0.weight").shape == expected.get_parameter("trunk.0.weight").shape
+    for name, weight in expected.named_parameters():  # in training mode the statistics don't touch the weights
+        assert torch.equal(weight, found.get_parameter(name)), name
+
+
+class LateRun(Run):
+    def finish(self, model: nn.Module) -> nn.Module:
+        return type(model)(4)
+
+
+class Late(Method):
+    """Changes the model when training is over."""
+
+    stage: ClassVar[Stage] = "cut"
+    kind: str = "late"
+
+    def start(self, model: nn.Module, *_: Any, **__: Any) -> tuple[nn.Module, Run]:
+        return deepcopy(model), LateRun()
+
+
+def test_a_shape_that_changes_at_the_end_is_told(net: nn.Module, tasks: list[Task], squares: Any) -> None:
+    fitted = fit(net, tasks, squares, squares, training=Training(**PLAIN, steps=2), method=Late())
+    assert fitted.model.get_parameter("trunk.0.weight").shape[0] == 4
+    assert fitted.notes == ("the method changed the model's shape at the end; validations were taken before",)

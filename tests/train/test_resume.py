@@ -131,6 +131,21 @@ def test_own_loaders_resume_exactly(
     assert same_bits(whole, run(case, net, tasks, loader(), val=val, out=tmp_path, resume=True))
 
 
+def test_a_best_epoch_before_the_kill_is_remembered(
+    net: nn.Module, tasks: list[Task], squares: Any, same_bits: SameBits, tmp_path: Path
+) -> None:
+    settings = {"lr": 3.0, "optimizer": "sgd", "scheduler": "constant", "clip_norm": 1.0, "precision": "32-true"}
+    wild = Training(**settings, batch_size=4, epochs=8, select="depth.abs")
+    whole = fit(net, tasks, squares, squares, training=wild)
+    assert whole.epoch is not None
+    assert whole.epoch < 6, "the settings should make the last epochs bad ones"
+    with pytest.raises(StopError):
+        fit(net, tasks, squares, squares, training=wild, out=tmp_path, progress=Stopper(22))
+    again = fit(net, tasks, squares, squares, training=wild, out=tmp_path, resume=True)
+    assert same_bits(whole.model, again.model)
+    assert (again.epoch, again.quality) == (whole.epoch, whole.quality)
+
+
 def test_a_finished_training_is_not_run_again(
     net: nn.Module, tasks: list[Task], make_squares: Callable[..., Any], same_bits: SameBits, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from niwaki.train.selection import Selection
 from niwaki.train.session import Session
 from niwaki.train.settings import Training
 from niwaki.train.stage import Stage, open_stage
+from niwaki.train.trainee import shapes
 
 __all__ = ["Fitted", "fit"]
 
@@ -110,7 +111,8 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
     with own_randomness(training.seed):
         keep = training.batchnorm_batches if method is not None else 0
         batches = open_batches(train_data, training, shuffle=True, keep=keep)
-        job = Job(model, tuple(tasks), training, method, batches)
+        aside = open_batches(train_data, training.model_copy(update={"num_workers": 0}), shuffle=True)
+        job = Job(model, tuple(tasks), training, method, batches, aside)
         keeper = open_stage(out)
         saved = job.checkpoint(keeper) if resume else None
         loop = job.loop(saved, balance=balance, teacher=teacher)
@@ -134,13 +136,15 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
 
 def _finish(session: Session, given: nn.Module) -> Fitted:
     """Take the picked epoch's weights and make a plain module of them, like the one that was given."""
-    trainee, selection = session.loop.trainee, session.selection
+    trainee, selection, notes = session.loop.trainee, session.selection, list(session.loop.trainee.notes)
     validated = session.validation is not None
     if session.best is not None:
         load_tensors(trainee.model, session.best)
     elif trainee.average is not None:
         load_tensors(trainee.model, tensors_of(trainee.average.model))
     model = trainee.run.finish(trainee.model)
+    if shapes(model) != shapes(trainee.model):
+        notes.append("the method changed the model's shape at the end; validations were taken before")
     model.zero_grad(set_to_none=True)
     if session.loop.training.channels_last:
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub lacks it
@@ -154,5 +158,5 @@ def _finish(session: Session, given: nn.Module) -> Fitted:
         steps=session.loop.step,
         seconds=session.seconds(),
         precision=trainee.engine.precision,
-        notes=tuple(trainee.notes),
+        notes=tuple(notes),
     )

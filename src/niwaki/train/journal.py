@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,10 @@ class Journal:
 
     def restart(self) -> None:
         """Forget an earlier attempt at this stage, and whatever was written after it; other stages before it stay."""
-        length = 0
         if self.path is not None and self.path.exists():
-            with self.path.open("rb") as file:
-                for line in file:
-                    if not line.endswith(b"\n") or _stage(line) == self.stage:
-                        break
-                    length += len(line)
-        self.rewind(length)
+            lines = self.path.read_bytes().splitlines(keepends=True)
+            kept = takewhile(lambda line: line.endswith(b"\n") and _stage(line) != self.stage, lines)
+            self.rewind(sum(map(len, kept)))
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

@@ -149,7 +149,7 @@ class ReadyBatches:
         """Return the first batches of the epoch; a second iterator could disturb the one at work."""
         if not self._first:  # no epoch has begun
             state = self.state()
-            self._first = list(islice(iter(self._data), self._keep))
+            self._first = list(islice(iter(self._data), max(count, self._keep)))
             self.load_state(state)
         return self._first[:count]
 

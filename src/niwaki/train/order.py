@@ -27,7 +27,7 @@ def sample_order(count: int, seed: int, epoch: int) -> list[int]:
 
 
 class Order:
-    """A batch sampler that starts anywhere: set ``epoch`` and ``start``, then iterate.
+    """A batch sampler that starts anywhere: set ``epoch`` and ``start``, then iterate. Iterators are independent.
 
     It yields batches of ``(epoch, index)``, so that what loads a sample knows the epoch without any shared state.
 
@@ -58,6 +58,8 @@ class Order:
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         chosen = list(range(self.count)) if self.seed is None else sample_order(self.count, self.seed, self.epoch)
-        for batch in range(self.start, len(self)):
-            indices = chosen[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(self.epoch, index) for index in indices]
+        epoch, size = self.epoch, self.batch_size  # as they are now, not at the first `next`
+        return (
+            [(epoch, index) for index in chosen[batch * size : (batch + 1) * size]]
+            for batch in range(self.start, len(self))
+        )

@@ -14,7 +14,7 @@ from niwaki.train.engine import Engine
 from niwaki.train.optimizer import make_optimizer
 from niwaki.train.settings import Training
 
-__all__ = ["Trainee"]
+__all__ = ["Trainee", "shapes"]
 
 
 class Trainee:
