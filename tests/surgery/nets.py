@@ -1,15 +1,13 @@
 """Small networks, each with one of the ways in which channels are tied."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from niwaki.contract import Example
-
-__all__ = ["NETS"]
 
 
 def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -238,6 +236,16 @@ class Routed(nn.Module):
         y = F.relu(self.norms[task](self.stem(x)))
         found = {f"task{task}": self.heads[task](y)}
         return {**found, "helper": self.helper(y)} if self.training else found
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """Compile as a user does, without a backend's cost."""
+    return cast("nn.Module", torch.compile(model, backend="eager"))
+
+
+def tensor(model: nn.Module, name: str) -> Tensor:
+    """Return a parameter or buffer by name."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}[name]
 
 
 def image(batch: int = 2) -> Tensor:

@@ -1,0 +1,110 @@
+"""Plans as JSON: they stay with a model, and cut another checkpoint of it without its channels at hand."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tests.surgery.choosing import choose, find, plan_of
+from tests.surgery.nets import NETS, Concat, SqueezeExcite, compiled, image
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from niwaki.errors import SurgeryError
+from niwaki.surgery import Plan, cut, follow_ema, plans_of, unwrap
+
+
+def pruned(model: nn.Module) -> nn.Module:
+    channels = find(model, image())
+    return cut(model, plan_of(channels, choose(channels), image()), channels=channels)
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("name", NETS)
+def test_a_plan_from_json_cuts_another_checkpoint(name: str, verify: bool) -> None:
+    make, example = NETS[name]
+    model = make().eval()
+    channels = find(model, example)
+    small = cut(model, plan_of(channels, choose(channels), example), channels=channels)
+    plan = Plan.from_json(plans_of(small)[0].to_json())
+    assert same_weights(plan.apply(model, verify=verify), small)
+    other = plan.apply(make().eval(), verify=verify)
+    assert str(other) == str(small)
+    assert plans_of(other)[0].model_copy(update={"notes": ()}) == plan.model_copy(update={"notes": ()})
+    other.load_state_dict(small.state_dict())
+    assert same_weights(other, small)
+
+
+def test_plans_survive_deepcopy_and_stay_out_of_the_state() -> None:
+    small = pruned(Concat().eval())
+    assert plans_of(copy.deepcopy(small)) == plans_of(small)
+    assert not any("plan" in name for name in small.state_dict())
+
+
+def test_a_saved_state_needs_no_pickled_classes(tmp_path: Path) -> None:
+    small = pruned(Concat().eval())
+    torch.save(small.state_dict(), tmp_path / "state.pt")
+    again = plans_of(small)[0].apply(Concat().eval(), verify=False)
+    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert torch.equal(again(image())["depth"], small(image())["depth"])
+
+
+def test_a_model_of_another_width_is_refused_with_the_first_tensor_that_differs() -> None:
+    plan = plans_of(pruned(Concat().eval()))[0]
+    wide = Concat().eval()
+    wide.left[0] = nn.Conv2d(3, 7, 3, padding=1, bias=False)
+    with pytest.raises(SurgeryError, match=r"tensor 'left.0.weight' is of shape \(7, 3, 3, 3\), .* made for \(6, 3, 3"):
+        plan.apply(wide)
+    with pytest.raises(SurgeryError, match=r"tensor 'left.0.weight' is missing"):
+        plan.apply(nn.Linear(3, 3))
+
+
+def test_a_compiled_model_comes_back_compiled() -> None:
+    model = compiled(Concat().eval())
+    small = pruned(unwrap(model))
+    again = plans_of(small)[0].apply(model)
+    assert type(again) is type(model)
+    assert plans_of(again) == plans_of(small)
+    assert torch.equal(again(image())["depth"], small(image())["depth"])
+
+
+def test_a_distributed_wrapper_is_taken_off() -> None:
+    small = pruned(Concat().eval())
+    again = plans_of(small)[0].apply(nn.DataParallel(Concat().eval()), verify=False)
+    assert isinstance(again, Concat)
+
+
+def test_channels_last_is_kept() -> None:
+    model = Concat().eval()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs forget it
+    small = pruned(model)
+    for before, after in zip(model.parameters(), small.parameters(), strict=True):
+        if before.ndim == 4:
+            assert after.is_contiguous(memory_format=torch.channels_last)
+            assert after.stride(1) == before.stride(1)
+
+
+@pytest.mark.parametrize("wrap", [compiled, lambda model: model])
+def test_an_averaged_copy_is_cut_alike(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    model: nn.Module = SqueezeExcite().eval()
+    wrapped = wrap(model)
+    averaged = AveragedModel(wrapped, use_buffers=True)
+    averaged.update_parameters(wrapped)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    averaged.update_parameters(wrapped)
+    small = pruned(model)
+    follow_ema(averaged, plans_of(small)[0])
+    assert int(averaged.n_averaged) == 2
+    inner = unwrap(averaged.module)
+    for (name, mean), now in zip(inner.named_parameters(), small.parameters(), strict=True):
+        torch.testing.assert_close(mean, now - 0.5, msg=name)
+    averaged.update_parameters(small)
+    assert int(averaged.n_averaged) == 3
