@@ -28,18 +28,22 @@ class LiteralSize:
     Attributes:
         module: Dotted name of the module that makes the call.
         operator: Name of the node that the call became.
-        old: The size it hands over.
+        old: The size it hands over, None where the call raised for a reason that no size of its own explains.
         new: The size it ought to hand over, None where no single number would do.
-        classes: The removable channel classes that the size counts: freeze these.
+        classes: The removable channel classes that the call reads or returns: freeze these.
+        error: What the call raised, or empty.
     """
 
     module: str
     operator: str
-    old: int
+    old: int | None
     new: int | None
     classes: NDArray[np.int64]
+    error: str = ""
 
     def __str__(self) -> str:
+        if self.old is None:
+            return f"the code of module {self.module!r} can't run at other sizes ({self.operator}: {self.error})"
         wanted = "no single number would do" if self.new is None else f"{self.new} after the cut"
         return f"module {self.module!r} has the size {self.old} written in its code ({self.operator}; {wanted})"
 
@@ -106,7 +110,8 @@ class _Trial:
             return found
         module, _ = failing_module(small, error)
         last = [self.program.node(name) for name, number in calls.made_by.items() if number == len(watch) - 1]
-        return [LiteralSize(module, node.name, 0, None, self._classes(node)) for node in last]
+        first_line = (str(error).splitlines() or [""])[0]
+        return [LiteralSize(module, node.name, None, None, self._classes(node), first_line) for node in last]
 
     def _fault(
         self, node: fx.Node, arguments: list[SizeArgument], calls: Calls, trial: list[TorchCall]
