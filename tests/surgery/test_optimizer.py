@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from tests.surgery.choosing import choose, find, plan_of
 from tests.surgery.nets import Residual, compiled, image, tensor
 from torch import Tensor, nn
@@ -161,3 +162,18 @@ def test_a_state_without_channels_is_refused_and_nothing_moves() -> None:
     with pytest.raises(SurgeryError, match=r"keeps 'flat' of 'stem.0.weight' as a tensor of shape"):
         follow(optimizer, model, small, plans_of(small)[0])
     assert optimizer.param_groups[0]["params"][0] is first
+
+
+def test_models_and_optimizers_set_up_by_fabric_are_followed() -> None:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    model = Residual()
+    wrapped, optimizer = fabric.setup(model, torch.optim.AdamW(model.parameters(), lr=1e-2))
+    step(wrapped, optimizer)
+    small = small_of(model)
+    assert str(plans_of(small)[0].apply(wrapped, verify=False)) == str(small)
+    follow(optimizer, wrapped, small, plans_of(small)[0])
+    again = fabric.setup_module(small)
+    step(again, optimizer)
+    inner = optimizer.optimizer
+    assert all(inner.state[p]["exp_avg"].shape == p.shape for p in small.parameters())
+    assert all(inner.state[p]["step"] == 2 for p in small.parameters())
