@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from niwaki.balance import DWA, Balancer
 from niwaki.contract import Example
-from niwaki.errors import DataError, SettingError, TrainingError
+from niwaki.errors import ContractError, DataError, SettingError, TrainingError
 from niwaki.tasks import Depth, Regression, Task, task_losses
 from niwaki.train import Distillation, Training, evaluate, fit
 from niwaki.train.journal import read_journal
@@ -340,3 +340,8 @@ def test_progress_is_told_how_far_it_is(net: nn.Module, tasks: list[Task], squar
     fit(net, tasks, squares, squares, training=Training(**PLAIN, epochs=1), progress=watch)
     validation = [("validating", 3, 0), 1, 1, 1, "end", "epoch 0"]
     assert watch.told == [("training", 3, 0), 1, 1, 1, *validation, "end"]
+
+
+def test_two_tasks_of_one_name_are_refused(net: nn.Module, squares: Any) -> None:
+    with pytest.raises(ContractError, match="two tasks are named 'depth'"):
+        fit(net, [Depth(), Depth()], squares, training=Training(**PLAIN, epochs=1))

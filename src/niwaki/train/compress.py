@@ -17,7 +17,7 @@ from niwaki.methods.base import Method
 from niwaki.records import Compression, Cost, DeltaRecord, Environment, Plan, Quality, Record, delta
 from niwaki.records.delta import CONVENTIONS
 from niwaki.surgery import plans_of
-from niwaki.tasks import Protocol, Task
+from niwaki.tasks import Protocol, Task, build_tasks
 from niwaki.train.batch import relocate_example
 from niwaki.train.engine import Engine
 from niwaki.train.evaluate import evaluate
@@ -119,7 +119,8 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         (25, 8)
     """
     began = time.perf_counter()
-    ruler = _Ruler(tuple(tasks), training, protocol, progress)
+    tasks = build_tasks(tasks)
+    ruler = _Ruler(tasks, training, protocol, progress)
     measured_on = val_data if test_data is None else test_data
     parent = ruler.quality(model, measured_on)
     fitted = fit(

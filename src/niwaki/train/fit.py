@@ -11,7 +11,7 @@ from torch import nn
 from niwaki.balance import Balancer
 from niwaki.methods.base import Method
 from niwaki.records import Quality
-from niwaki.tasks import Task
+from niwaki.tasks import Task, build_tasks
 from niwaki.train.checkpoint import load_tensors, tensors_of
 from niwaki.train.job import Job
 from niwaki.train.journal import Journal
@@ -73,8 +73,9 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
     """Train a copy of a model, with a method at work in the loop when one is given.
 
     Everything random in it starts from ``training.seed``; the caller's generators and model stay as they are. Killed
-    and called again with ``resume=True``, it goes on from its last checkpoint and ends with the same bits, on the same
-    machine and versions.
+    and called again with ``resume=True``, it goes on from its last checkpoint and ends with the same bits: on the same
+    machine and versions, with operators that repeat themselves (on CUDA some do only under
+    `torch.use_deterministic_algorithms`).
 
     Args:
         model: The model to start from, trained or not.
@@ -95,8 +96,9 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         The trained model and how it went.
 
     Raises:
-        SettingError: When the device or the rule does not exist, or the length can't be known.
-        DataError: When the data is empty or not as described.
+        SettingError: When the device or the rule does not exist.
+        ContractError: When two tasks have one name, or model and data don't fit the tasks.
+        DataError: When the data is empty or not as described, or its length is needed and not known.
         TrainingError: When a loss or gradient becomes NaN or infinite, or other settings are resumed.
         FileError: When a checkpoint is damaged or does not fit.
 
@@ -112,7 +114,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         keep = training.batchnorm_batches if method is not None else 0
         batches = open_batches(train_data, training, shuffle=True, keep=keep)
         aside = open_batches(train_data, training.model_copy(update={"num_workers": 0}), shuffle=True)
-        job = Job(model, tuple(tasks), training, method, batches, aside)
+        job = Job(model, build_tasks(tasks), training, method, batches, aside)
         keeper = open_stage(out)
         saved = job.checkpoint(keeper) if resume else None
         loop = job.loop(saved, balance=balance, teacher=teacher)
@@ -120,7 +122,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
             loop,
             job.batches,
             open_batches(val_data, training, shuffle=False) if val_data is not None else None,
-            Selection(training.select, tasks, reference),
+            Selection(training.select, job.tasks, reference),
             Journal(keeper.metrics, keeper.name),
             keeper,
             progress or Silent(),
