@@ -113,6 +113,13 @@ def classes_removed_by(channels: Channels, removed: Positions) -> Mask:
 
     Raises:
         SurgeryError: When a position is frozen, or goes without others that it is tied to.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Linear(3, 2, bias=False), nn.Linear(2, 1))
+        >>> channels = find_channels(trace(model, torch.zeros(1, 3)))
+        >>> int(classes_removed_by(channels, {"0.weight": {0: [1]}, "1.weight": {1: [1]}}).sum())
+        1
     """
     gone = np.zeros(len(channels.removable), dtype=np.bool_)
     for name, dims in removed.items():

@@ -32,6 +32,10 @@ class LiteralSize:
         new: The size it ought to hand over, None where no single number would do.
         classes: The removable channel classes that the call reads or returns: freeze these.
         error: What the call raised, or empty.
+
+    Example:
+        >>> str(LiteralSize("neck", "view_2", old=64, new=32, classes=np.arange(64)))
+        "module 'neck' has the size 64 written in its code (view_2; 32 after the cut)"
     """
 
     module: str

@@ -130,11 +130,16 @@ def integer_attributes(model: nn.Module) -> Iterator[tuple[nn.Module, Attribute,
     """
     for path, module in model.named_modules():
         for name, value in list(vars(module).items()):
-            if _is_integer(value):
-                yield module, Attribute(path, name), value
-            elif type(value) in _SEQUENCES and value and all(map(_is_integer, value)):
-                for index, each in enumerate(value):
-                    yield module, Attribute(path, name, index), each
+            for index, each in _entries(value):
+                yield module, Attribute(path, name, index), each
+
+
+def _entries(value: Any) -> list[tuple[int | None, int]]:
+    if _is_integer(value):
+        return [(None, value)]
+    if type(value) in _SEQUENCES and all(map(_is_integer, value)):
+        return list(enumerate(value))
+    return []
 
 
 def mark_attributes(model: nn.Module) -> None:
