@@ -68,7 +68,7 @@ def cut(model: nn.Module, plan: PlanRecord, *, channels: Channels | None = None,
     if channels is not None and gone is not None:
         repairs = find_repairs(dense, channels, gone)
     small = operate(dense, removed, repairs)
-    if verify and channels is not None and gone is not None:
+    if verify and channels is not None and gone is not None and gone.any():
         notes = prove(Candidate(dense, small, channels, gone, lambda twin: operate(twin, removed, repairs)))
     told = dict(plan) | {"repairs": tuple(repairs), "notes": tuple(dict.fromkeys((*plan.notes, *notes)))}
     remember(small, SizedPlan(**told | {"sizes": sizes}))
