@@ -117,6 +117,7 @@ def test_compiled_models_are_compiled_anew(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::UserWarning:torch")  # its own, in inductor
 def test_compiled_for_real_it_gives_nearly_the_same(net: nn.Module, tasks: list[Task], squares: Any) -> None:
     plain = fit(net, tasks, squares, squares, training=Training(**PLAIN, epochs=3), method=ROUNDS)
     compiled = fit(net, tasks, squares, squares, training=Training(**PLAIN, epochs=3, compile=True), method=ROUNDS)

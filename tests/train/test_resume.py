@@ -228,6 +228,28 @@ def attempt(folder: Path, kill_after_s: float | None) -> bool:
     return process.returncode == 0
 
 
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Run the training in this process, and return its weights."""
+    folder.mkdir(exist_ok=True)
+    common = Path(__file__).with_name("conftest.py")
+    monkeypatch.setattr(sys, "argv", ["-c", str(common), str(folder), str(folder / "final.pt")])
+    with torch.random.fork_rng():
+        exec(SCRIPT, {})
+    weights: dict[str, torch.Tensor] = torch.load(folder / "final.pt")
+    return weights
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_killed_in_another_process_it_goes_on_in_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    assert not attempt(killed, 0.05), "the training ended before it was killed: make it longer"
+    whole, resumed = here(tmp_path / "whole", monkeypatch), here(killed, monkeypatch)
+    assert list(whole) == list(resumed)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert read_journal(tmp_path / "whole" / "metrics.jsonl") == read_journal(killed / "metrics.jsonl")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path, same_bits: SameBits) -> None:
