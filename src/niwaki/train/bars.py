@@ -83,7 +83,7 @@ class Bars:
         Args:
             text: The line; markup is not read.
         """
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def end(self) -> None:
         """Close the innermost bar: a nested one goes away, the outermost stays as it ended."""
