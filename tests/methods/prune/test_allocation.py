@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from niwaki.graph import Channels
 from niwaki.methods.prune.allocation import Allocation, allocate
-from niwaki.methods.prune.strata import read_layout
+from niwaki.methods.prune.strata import Rules, read_layout
 
 Make = Callable[..., Channels]
 
@@ -27,9 +27,9 @@ def nothing(count: int) -> list[list[int]]:
 def allocation(
     channels: Channels, *, round_to: int = 8, floor: int = 1, scores: NDArray[np.float64] | None = None
 ) -> Allocation:
-    layout = read_layout(channels, round_to=round_to, original=channels.traced.shapes)
+    rules = Rules(round_to, max(floor, round_to), channels.traced.shapes)
     worth = np.arange(len(channels.removable), dtype=float) if scores is None else scores
-    return allocate(layout, worth, round_to=round_to, floor=max(floor, round_to))
+    return allocate(read_layout(channels, rules), worth)
 
 
 def kept(result: Allocation, share: float) -> list[int]:
@@ -152,7 +152,6 @@ def test_chunks_inside_one_stratum_are_told_apart(make_channels: Make) -> None:
 def test_later_rounds_count_from_the_first_size(make_channels: Make) -> None:
     """Half of 64, of which 48 are left."""
     channels = plain(make_channels, 48)
-    layout = read_layout(channels, round_to=8, original={"a": (64,), "b": (2, 64)})
-    result = allocate(layout, np.ones(49), round_to=8, floor=8)
+    result = allocate(read_layout(channels, Rules(8, 8, {"a": (64,), "b": (2, 64)})), np.ones(49))
     assert kept(result, 0.5) == [32]
     assert kept(result, 1.0) == [48]

@@ -12,7 +12,7 @@ from niwaki.errors import BudgetError
 from niwaki.graph import Channels
 from niwaki.methods.prune.allocation import Allocation, allocate
 from niwaki.methods.prune.budget import Counts, Target, meet
-from niwaki.methods.prune.strata import read_layout
+from niwaki.methods.prune.strata import Rules, read_layout
 from niwaki.settings import Budget
 
 Make = Callable[..., Channels]
@@ -25,8 +25,8 @@ def chain_of_layers(make_channels: Make, sizes: list[int], round_to: int) -> All
         {(f"w{i}", 0): [[j] for j in range(n)], (f"w{i + 1}", 1): [[j] for j in range(n)]} for i, n in enumerate(sizes)
     ]
     channels = make_channels(groups, shapes)
-    layout = read_layout(channels, round_to=round_to, original=shapes)
-    return allocate(layout, np.zeros(len(channels.removable)), round_to=round_to, floor=round_to)
+    layout = read_layout(channels, Rules(round_to, round_to, shapes))
+    return allocate(layout, np.zeros(len(channels.removable)))
 
 
 def params(counts: Counts) -> int:

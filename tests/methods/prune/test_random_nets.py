@@ -138,7 +138,7 @@ def silenced(net: nn.Module, made: Plan) -> nn.Module:
     with torch.no_grad():
         for (name, dim), positions in made.removed_positions().items():
             if name in tensors:
-                tensors[name].index_fill_(dim, torch.tensor(positions), 0)
+                tensors[name].index_fill_(dim, torch.tensor(positions, dtype=torch.int64), 0)
     return quiet
 
 

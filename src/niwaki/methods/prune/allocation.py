@@ -108,20 +108,18 @@ class Allocation:
         return sum(count for block in counts for index, count in block.items() if index not in self.stuck)
 
 
-def allocate(layout: Layout, scores: Scores, *, round_to: int, floor: int) -> Allocation:
+def allocate(layout: Layout, scores: Scores) -> Allocation:
     """Find which strata can be rounded alone and which only together.
 
     Args:
         layout: Strata, dimensions and chunks.
         scores: One score for each class, ``[classes]``.
-        round_to: Multiple that dimensions are rounded to, at least 1.
-        floor: Positions that a dimension keeps at least, at least 1.
 
     Returns:
         The allocation.
     """
     homes = _dimensions_of(layout)
-    steps = [_step(stratum, number, homes[number], round_to, floor) for number, stratum in enumerate(layout.strata)]
+    steps = [_step(layout, number, homes[number]) for number in range(len(layout.strata))]
     tied = _tied(layout, steps)
     blocks: list[Block] = []
     for members in _components(layout, tied):
@@ -129,12 +127,12 @@ def allocate(layout: Layout, scores: Scores, *, round_to: int, floor: int) -> Al
             (number,) = members
             blocks.append(_alone(number, layout.strata[number], steps[number]))
         else:
-            blocks.append(_joint(layout, members, scores, round_to, floor))
+            blocks.append(_joint(layout, members, scores))
     stuck = {}
     for block in blocks:
         for index, count in block.counts(0.0).items():
             if count == layout.strata[index].size:
-                stuck[index] = _why_stuck(layout.strata[index], steps[index], round_to, floor)
+                stuck[index] = _why_stuck(layout, index, steps[index])
     return Allocation(layout, tuple(blocks), scores, stuck)
 
 
@@ -147,15 +145,16 @@ class _Step:
     small: bool
 
 
-def _step(stratum: Stratum, number: int, homes: list[Dimension], round_to: int, floor: int) -> _Step:
+def _step(layout: Layout, number: int, homes: list[Dimension]) -> _Step:
+    round_to, size = layout.rules.round_to, layout.strata[number].size
     unit, least, rounded = 1, 1, False
     for dimension in homes:
         width = dict(dimension.widths)[number]
+        least = max(least, ceil((dimension.least - dimension.fixed) / width))
         if dimension.rounded:
             rounded = True
             unit = lcm(unit, round_to // gcd(round_to, width))
-            least = max(least, ceil((min(floor, dimension.size) - dimension.fixed) / width))
-    return _Step(unit, max(unit, least), not rounded or stratum.size < 2 * unit)
+    return _Step(unit, max(unit, least), not rounded or size < 2 * unit)
 
 
 def _dimensions_of(layout: Layout) -> list[list[Dimension]]:
@@ -211,7 +210,7 @@ def _alone(number: int, stratum: Stratum, step: _Step) -> _Alone:
     return _Alone(number, stratum.wished, (*sizes, stratum.size))
 
 
-def _joint(layout: Layout, members: list[int], scores: Scores, round_to: int, floor: int) -> JointProblem:
+def _joint(layout: Layout, members: list[int], scores: Scores) -> JointProblem:
     chosen = set(members)
     strata = {number: layout.strata[number] for number in members}
     return JointProblem(
@@ -219,14 +218,14 @@ def _joint(layout: Layout, members: list[int], scores: Scores, round_to: int, fl
         tuple(each for each in layout.dimensions if chosen.issuperset(number for number, _ in each.widths)),
         tuple(each for each in layout.equalities if chosen.intersection(number for number, _ in each.weights)),
         {number: float(scores[stratum.classes].mean()) for number, stratum in strata.items()},
-        round_to,
-        floor,
+        layout.rules.round_to,
     )
 
 
-def _why_stuck(stratum: Stratum, step: _Step, round_to: int, floor: int) -> str:
+def _why_stuck(layout: Layout, index: int, step: _Step) -> str:
+    rules, size = layout.rules, layout.strata[index].size
     if step.small:
-        return f"its {stratum.size} channels are fewer than two rounding steps of {round_to}"
-    if step.least >= stratum.size:
-        return f"its {stratum.size} channels are not above the floor of {floor}"
-    return f"no smaller width keeps its chunks equal and its layers multiples of {round_to}"
+        return f"its {size} channels are fewer than two rounding steps of {rules.round_to}"
+    if step.least >= size:
+        return f"its {size} channels are not above the floor of {rules.floor}"
+    return f"no smaller width keeps its chunks equal and its layers multiples of {rules.round_to}"

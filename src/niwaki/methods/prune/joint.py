@@ -11,7 +11,7 @@ from niwaki.methods.prune.strata import Dimension, Equality, Stratum
 
 __all__ = ["JointProblem"]
 
-_DIMENSION_SHARE, _STRATUM_SHARE, _WORTH = 1.0, 1e-1, 1e-3
+_DIMENSION_SHARE, _STRATUM_SHARE, _WORTH = 1e3, 1e2, 1.0
 _STEPS_AHEAD = 4
 
 
@@ -50,7 +50,7 @@ class _Program:
             integrality=np.array(self.whole),
             bounds=Bounds(0, np.array(self.upper)),
             constraints=LinearConstraint(matrix, np.array(low), np.array(high)),
-            options={"mip_rel_gap": 1e-6, "node_limit": 2000},
+            options={"mip_rel_gap": 1e-6, "node_limit": 200, "presolve": False},
         )
         return None if found.x is None else np.asarray(found.x)
 
@@ -68,7 +68,6 @@ class JointProblem:
         equalities: The chunks that stay equal.
         worth: Stratum index to the mean score of its channels.
         round_to: The multiple, at least 1.
-        floor: Positions that a rounded dimension keeps at least.
     """
 
     strata: dict[int, Stratum]
@@ -76,7 +75,6 @@ class JointProblem:
     equalities: tuple[Equality, ...]
     worth: dict[int, float]
     round_to: int
-    floor: int
 
     def counts(self, share: float) -> dict[int, int]:
         """Return how many channels each stratum keeps.
@@ -90,10 +88,11 @@ class JointProblem:
         program = _Program()
         best = max(self.worth.values()) or 1.0
         kept = {}
+        count = sum(stratum.size for stratum in self.strata.values())
         for number, stratum in self.strata.items():
-            kept[number] = program.variable(stratum.size, cost=-_WORTH * self.worth[number] / best / stratum.size)
+            kept[number] = program.variable(stratum.size, cost=-_WORTH * self.worth[number] / best / count)
             target = min(share * stratum.wished, stratum.size)
-            program.near([(kept[number], 1.0)], target, _STRATUM_SHARE / stratum.size)
+            program.near([(kept[number], 1.0)], target, _STRATUM_SHARE / count)
         for dimension in self.dimensions:
             self._fill(program, dimension, kept, share)
         for equality in self.equalities:
@@ -127,8 +126,7 @@ class JointProblem:
         covered = dimension.size - dimension.fixed
         target = min(share * covered * scale, covered)
         program.near(terms, target, _DIMENSION_SHARE * dimension.times / dimension.size)
-        least = min(self.floor, dimension.size) if dimension.rounded else 1
-        program.constrain(terms, least - dimension.fixed, np.inf)
+        program.constrain(terms, dimension.least - dimension.fixed, np.inf)
         if not dimension.rounded or self.round_to == 1:
             return
         steps, rest = divmod(dimension.size, self.round_to)

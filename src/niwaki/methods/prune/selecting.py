@@ -16,7 +16,7 @@ from niwaki.methods.prune.budget import Counts, Target, meet
 from niwaki.methods.prune.criteria import Scores
 from niwaki.methods.prune.keeping import kept_parameters
 from niwaki.methods.prune.settings import Selection
-from niwaki.methods.prune.strata import read_layout
+from niwaki.methods.prune.strata import Rules, read_layout
 from niwaki.methods.prune.whole import Outcome, outcomes
 from niwaki.records.base import RecordBase
 from niwaki.surgery import Plan, find_literal_sizes
@@ -120,9 +120,8 @@ def _choose(model: nn.Module, channels: Channels, scores: Scores, wish: tuple[Se
     """Meet the budget with the classes that may go."""
     selection, turn = wish
     shapes = turn.dense.shapes if turn.dense else dict(channels.traced.shapes)
-    layout = read_layout(channels, round_to=selection.round_to, unrounded=_group_widths(model), original=shapes)
-    floor = max(selection.floor, selection.round_to)
-    allocation = allocate(layout, scores, round_to=selection.round_to, floor=floor)
+    rules = Rules(selection.round_to, max(selection.floor, selection.round_to), shapes, _group_widths(model))
+    allocation = allocate(read_layout(channels, rules), scores)
     sizes = _Sizes(channels, allocation)
     dense = turn.dense or Dense(**sizes.of(allocation.counts(1.0)), shapes=shapes)
     kind = selection.budget.kind

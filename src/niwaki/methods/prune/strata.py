@@ -9,9 +9,26 @@ from numpy.typing import NDArray
 
 from niwaki.graph import ChannelGroup, Channels
 
-__all__ = ["Dimension", "Equality", "Layout", "Stratum", "read_layout"]
+__all__ = ["Dimension", "Equality", "Layout", "Rules", "Stratum", "read_layout"]
 
 Shapes = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How widths are rounded.
+
+    Attributes:
+        round_to: Multiple that dimensions are rounded to, at least 1; one below two multiples is not rounded.
+        floor: Positions that a dimension keeps at least, at least ``round_to``.
+        original: Shapes from which shares are counted: those before the first round.
+        free: Dimensions without multiple and floor, such as the width of one group of a grouped convolution.
+    """
+
+    round_to: int
+    floor: int
+    original: Shapes
+    free: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +61,7 @@ class Dimension:
         widths: Stratum index to the positions of each of its channels.
         times: How many tensors have this same dimension.
         rounded: Whether its size is to be a multiple.
+        least: Positions that stay at least.
     """
 
     size: int
@@ -51,6 +69,7 @@ class Dimension:
     widths: tuple[tuple[int, int], ...]
     times: int
     rounded: bool
+    least: int
 
 
 @dataclass(frozen=True)
@@ -63,8 +82,9 @@ class Equality:
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything an allocation needs to know: strata, the dimensions they fill, and the chunks that stay equal."""
+    """Everything an allocation needs to know: strata, the dimensions they fill, the chunks that stay equal."""
 
+    rules: Rules
     strata: tuple[Stratum, ...] = ()
     dimensions: tuple[Dimension, ...] = ()
     equalities: tuple[Equality, ...] = ()
@@ -73,33 +93,37 @@ class Layout:
 @dataclass
 class _Reader:
     channels: Channels
-    original: Shapes
+    rules: Rules
     marks: NDArray[np.int64]
     strata: list[Stratum] = field(default_factory=list)
     found: dict[tuple[int, int, tuple[tuple[int, int], ...], bool], int] = field(default_factory=dict)
 
-    def read(self, index: int, group: ChannelGroup, unrounded: frozenset[tuple[str, int]], least: int) -> None:
+    def read(self, index: int, group: ChannelGroup) -> None:
         members = self._add_strata(index, group)
         for (tensor, dim), widths in _widths(group).items():
             size = self.channels.traced.shapes[tensor][dim]
             parts = [(number, int(widths[channels[0]])) for number, channels in members if widths[channels[0]]]
             covered = sum(width * self.strata[number].size for number, width in parts)
-            key = (size, size - covered, tuple(parts), (tensor, dim) not in unrounded and size >= least)
+            key = (size, size - covered, tuple(parts), (tensor, dim) not in self.rules.free)
             if parts:
                 self.found[key] = self.found.get(key, 0) + 1
 
     def dimensions(self) -> Iterator[Dimension]:
         """Yield each dimension; one with fixed positions is only rounded where its channels fill no other."""
-        full = {number for _, fixed, widths, rounded in self.found if rounded and not fixed for number, _ in widths}
-        for (size, fixed, widths, rounded), times in self.found.items():
-            spoilt = fixed > 0 and any(number in full for number, _ in widths)
-            yield Dimension(size, fixed, widths, times, rounded and not spoilt)
+        rules = self.rules
+        large = {key for key in self.found if key[-1] and key[0] >= 2 * rules.round_to}
+        full = {number for _, fixed, widths, _ in large if not fixed for number, _ in widths}
+        for key, times in self.found.items():
+            size, fixed, widths, bound = key
+            rounded = key in large and not (fixed and any(number in full for number, _ in widths))
+            least = min(rules.floor, size) if bound and size >= rules.round_to else 1
+            yield Dimension(size, fixed, widths, times, rounded, least)
 
     def _add_strata(self, index: int, group: ChannelGroup) -> list[tuple[int, NDArray[np.int64]]]:
         may_go = self.channels.removable[group.classes]
         keys = np.column_stack([group.strata, self.marks[group.classes]])
         _, labels = np.unique(keys, axis=0, return_inverse=True)
-        scale = _scale(group, self.channels.traced.shapes, self.original)
+        scale = _scale(group, self.channels.traced.shapes, self.rules.original)
         members = []
         for label in dict.fromkeys(labels.ravel()[may_go].tolist()):
             channels = np.flatnonzero(may_go & (labels.ravel() == label))
@@ -108,16 +132,12 @@ class _Reader:
         return members
 
 
-def read_layout(
-    channels: Channels, *, round_to: int, unrounded: frozenset[tuple[str, int]] = frozenset(), original: Shapes
-) -> Layout:
+def read_layout(channels: Channels, rules: Rules) -> Layout:
     """Read strata, dimensions and chunks from the channel classes of a model.
 
     Args:
         channels: The channel classes.
-        round_to: Multiple that dimensions are rounded to; one below two multiples is not rounded.
-        unrounded: Dimensions that are never rounded, such as the width of one group of a grouped convolution.
-        original: Shapes from which shares are counted: those before the first round.
+        rules: How widths are rounded.
 
     Returns:
         The layout of all groups that can give something.
@@ -125,11 +145,11 @@ def read_layout(
     pieces = [piece for pieces in channels.equal_chunks for piece in pieces]
     count = len(channels.removable)
     marks = [np.bincount(piece[piece > 0], minlength=count) for piece in pieces]
-    reader = _Reader(channels, original, np.column_stack(marks) if marks else np.zeros((count, 0), dtype=np.int64))
+    reader = _Reader(channels, rules, np.column_stack(marks) if marks else np.zeros((count, 0), dtype=np.int64))
     for index, group in enumerate(channels.groups):
         if group.reason is None:
-            reader.read(index, group, unrounded, 2 * round_to)
-    return Layout(tuple(reader.strata), tuple(reader.dimensions()), tuple(_equalities(channels, reader.strata)))
+            reader.read(index, group)
+    return Layout(rules, tuple(reader.strata), tuple(reader.dimensions()), tuple(_equalities(channels, reader.strata)))
 
 
 def _widths(group: ChannelGroup) -> dict[tuple[str, int], NDArray[np.int64]]:
