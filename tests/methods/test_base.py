@@ -10,7 +10,7 @@ from torch import nn
 
 from niwaki.errors import ContractError, SettingError
 from niwaki.methods import Method, Run, methods
-from niwaki.methods.base import Named, Stage, task_names
+from niwaki.methods.base import Named, Stage, carry_over, task_names
 
 
 class Idle(Method):
@@ -69,3 +69,40 @@ def test_every_registered_method_has_a_stage_and_its_own_kind() -> None:
     for name, cls in methods.items():
         assert cls.stage in {"rewire", "cut", "sparsify"}
         assert cls.model_fields["kind"].default == name
+
+
+class Branched(nn.Module):
+    """Two layers, of which the first has a branch while it trains."""
+
+    def __init__(self, *, branch: bool) -> None:
+        super().__init__()
+        self.first = nn.ModuleDict({"main": nn.Linear(2, 2, bias=False)})
+        if branch:
+            self.first["extra"] = nn.Linear(2, 2, bias=False)
+        self.last = nn.Linear(2, 1, bias=False)
+
+
+@pytest.mark.parametrize("folding", [True, False])
+def test_the_optimizer_is_carried_over_to_other_parameters(folding: bool) -> None:
+    before, after = Branched(branch=folding), Branched(branch=not folding)
+    after.last = before.last
+    groups: list[dict[str, Any]] = [
+        {"params": [before.last.weight], "lr": 0.5},
+        {"params": list(before.first.parameters()), "lr": 0.1},
+    ]
+    balance = nn.Parameter(torch.zeros(()))
+    optimizer = torch.optim.SGD([*groups, {"params": [balance]}], lr=0.2, momentum=0.9)
+    for parameter in (*before.parameters(), balance):
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    momentum = optimizer.state[before.last.weight]["momentum_buffer"]
+    carry_over(optimizer, before, after)
+    held = [[id(parameter) for parameter in group["params"]] for group in optimizer.param_groups]
+    added = id(after.get_parameter("first.extra.weight")) if not folding else None
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.1, 0.2]
+    assert held[1] == [id(after.get_parameter("first.main.weight")), *([added] if added else [])]
+    assert held[0] == [id(after.last.weight)]
+    assert held[2] == [id(balance)]
+    assert optimizer.state[after.last.weight]["momentum_buffer"] is momentum
+    assert torch.equal(optimizer.state[after.get_parameter("first.main.weight")]["momentum_buffer"], torch.ones(2, 2))
+    assert len(optimizer.state) == 3

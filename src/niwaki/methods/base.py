@@ -74,7 +74,7 @@ class Run:
         return model
 
     def finish(self, model: nn.Module) -> nn.Module:
-        """Return a plain module: no masks, hooks or wrappers."""
+        """Return a plain module: no masks, hooks or wrappers. Parameters are replaced in a copy, never in place."""
         return model
 
     def state_dict(self) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def carry_over(optimizer: Optimizer, before: nn.Module, after: nn.Module) -> Non
     """Point an optimizer at the model that a method's start or finish made of another.
 
     Groups keep their order and options. A parameter that was copied or cut keeps its state, or its part of it; one that
-    was folded or added starts with a fresh one, in the group of its module's parameters or else the first.
+    was folded or added starts with a fresh one, in the group of the nearest module around it or else the first.
 
     Args:
         optimizer: Holds parameters of ``before``; changed in place.
@@ -203,21 +203,33 @@ def carry_over(optimizer: Optimizer, before: nn.Module, after: nn.Module) -> Non
         follow(optimizer, before, after, plans[-1] if plans else Plan(groups=()))
         return
     names = {id(parameter): name for name, parameter in old.items()}
-    homes: dict[str, int] = {}
-    for index, group in reversed(list(enumerate(optimizer.param_groups))):
-        homes.update({_owner(names[id(each)]): index for each in group["params"] if id(each) in names})
+    homes = _homes(optimizer, names)
     members: list[list[nn.Parameter]] = [
         [each for each in group["params"] if id(each) not in names] for group in optimizer.param_groups
     ]
     for name, parameter in new.items():
-        members[homes.get(_owner(name), 0)].append(parameter)
+        members[next(homes[owner] for owner in _owners(name) if owner in homes)].append(parameter)
         if name in old and old[name].shape == parameter.shape and old[name] in optimizer.state:
             optimizer.state[parameter] = optimizer.state[old[name]]
+    staying = {id(parameter) for parameter in new.values()}
     for parameter in old.values():
-        optimizer.state.pop(parameter, None)
+        if id(parameter) not in staying:
+            optimizer.state.pop(parameter, None)
     for group, parameters in zip(optimizer.param_groups, members, strict=True):
         group["params"][:] = parameters
 
 
-def _owner(name: str) -> str:
-    return name.rpartition(".")[0]
+def _homes(optimizer: Optimizer, names: Mapping[int, str]) -> dict[str, int]:
+    """Return each module's group: the first that holds a parameter of it; the root's is the first of all."""
+    homes = {"": 0}
+    for index, group in enumerate(optimizer.param_groups):
+        known = [names[id(each)] for each in group["params"] if id(each) in names]
+        for owner in (owner for name in known for owner in _owners(name)):
+            homes.setdefault(owner, index)
+    return homes
+
+
+def _owners(name: str) -> list[str]:
+    """Return the modules a parameter lies in, innermost first, the root last."""
+    parts = name.split(".")[:-1]
+    return [".".join(parts[:end]) for end in range(len(parts), -1, -1)]
