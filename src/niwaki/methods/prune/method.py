@@ -14,7 +14,7 @@ from niwaki.errors import ContractError
 from niwaki.methods.base import Method, Named, Run, Stage, methods, task_names
 from niwaki.methods.prune.selecting import Dense, Planned, Round, plan_round
 from niwaki.methods.prune.settings import Selection
-from niwaki.surgery import Plan, cut, follow, plans_of, reestimate_batchnorm, unwrap
+from niwaki.surgery import Plan, follow, plans_of, reestimate_batchnorm, unwrap
 
 __all__ = ["PruningRun", "StructuredPruning"]
 
@@ -195,7 +195,7 @@ class PruningRun(Run):
 
     def _cut(self, model: nn.Module, optimizer: Optimizer | None, number: int) -> nn.Module:
         planned = self._plan(model, number)
-        small = cut(model, planned.plan, channels=planned.channels)
+        small = planned.cut(model)
         self.plans.append(plans_of(small)[-1])
         self.dense, self.done = planned.dense, number
         if optimizer is not None:

@@ -11,7 +11,7 @@ from niwaki.methods.prune.keeping import names_of
 from niwaki.methods.prune.selecting import Planned, plan_round
 from niwaki.methods.prune.settings import PlanOptions, Selection
 from niwaki.settings import Budget
-from niwaki.surgery import Plan, cut, unwrap
+from niwaki.surgery import Plan, unwrap
 
 __all__ = ["plan", "prune"]
 
@@ -90,8 +90,7 @@ def prune(
           (2): Conv2d(16, 5, kernel_size=(3, 3), stride=(1, 1))
         )
     """
-    planned = _planned(model, example, tasks, options)
-    return cut(model, planned.plan, channels=planned.channels)
+    return _planned(model, example, tasks, options).cut(model)
 
 
 def _planned(model: nn.Module, example: Any, tasks: Sequence[str | Named] | None, options: PlanOptions) -> Planned:

@@ -19,7 +19,7 @@ from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.strata import Rules, read_layout
 from niwaki.methods.prune.whole import Outcome, outcomes
 from niwaki.records.base import RecordBase
-from niwaki.surgery import Plan, find_literal_sizes
+from niwaki.surgery import Plan, cut, find_literal_sizes
 
 __all__ = ["Dense", "Planned", "Round", "plan_round"]
 
@@ -56,11 +56,18 @@ class Round:
 
 
 class Planned(NamedTuple):
-    """A plan with the channel classes that it was made on."""
+    """A plan with the channel classes that it was made on, the dense model's size and the small one's parameters."""
 
     plan: Plan
     channels: Channels
     dense: Dense
+    params: int
+
+    def cut(self, model: nn.Module) -> nn.Module:
+        """Cut the model that was planned for, and check its size."""
+        small = cut(model, self.plan, channels=self.channels)
+        assert sum(parameter.numel() for parameter in small.parameters()) == self.params
+        return small
 
 
 def plan_round(
@@ -101,7 +108,7 @@ def plan_round(
         reached=_reached(chosen),
         notes=traced.notes,
     )
-    return Planned(plan, channels, chosen.dense)
+    return Planned(plan, channels, chosen.dense, chosen.sizes["params"])
 
 
 def _reached(chosen: "_Chosen") -> dict[str, float]:
