@@ -189,6 +189,27 @@ def test_keeping_what_is_not_there_is_refused(example: Tensor) -> None:
         plan(Wide(), example, macs=0.5, keep=["stam"])
 
 
+class Scaled(nn.Module):
+    """An embedding of the task scales the channels, and a matrix of the model's own mixes two rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.mix = nn.Embedding(3, 16), nn.Parameter(torch.eye(2))
+        self.stem, self.up, self.head = nn.Conv2d(3, 16, 1), nn.ConvTranspose2d(16, 16, 1), nn.Conv2d(16, 2, 1)
+
+    def forward(self, x: Tensor, task: Tensor) -> Tensor:
+        y = self.up(self.stem(x) * self.scale(task)[:, :, None, None])
+        answer: Tensor = torch.einsum("ij,njhw->nihw", self.mix, self.head(y))
+        return answer
+
+
+def test_output_channels_are_looked_for_where_each_layer_has_them(example: Tensor) -> None:
+    made = plan(Scaled(), Example(example, torch.tensor([1])), channels=0.5)
+    assert made.frozen.keys() == {"mix"}
+    assert [(group.name, len(group.kept)) for group in made.groups] == [("stem", 8), ("up", 8), ("head", 2)]
+    assert {name for name, _ in made.removed_positions()} >= {"scale.weight", "up.weight", "stem.weight"}
+
+
 class Literal(nn.Module):
     """A forward with a number of channels written in its code."""
 

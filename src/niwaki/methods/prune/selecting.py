@@ -1,6 +1,5 @@
 """From a model and a selection to a plan: trace, score, allocate, meet the budget, write down."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -181,11 +180,9 @@ def _group_widths(model: nn.Module) -> frozenset[tuple[str, int]]:
 
 def _output_dims(model: nn.Module) -> dict[str, int]:
     """Return each weight's dimension of output channels."""
-    return dict(_weights(model))
-
-
-def _weights(model: nn.Module) -> Iterator[tuple[str, int]]:
-    transposed = {id(module.weight) for module in model.modules() if isinstance(module, _ConvNd) and module.transposed}
-    for name, parameter in model.named_parameters():
-        if parameter.ndim > 1:
-            yield name, int(id(parameter) in transposed)
+    second = {
+        id(module.weight)
+        for module in model.modules()
+        if isinstance(module, nn.Embedding) or (isinstance(module, _ConvNd) and module.transposed)
+    }
+    return {name: int(id(weight) in second) for name, weight in model.named_parameters() if weight.ndim > 1}

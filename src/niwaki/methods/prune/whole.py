@@ -68,7 +68,9 @@ def _reason(outcome: Outcome, weight: str, classes: NDArray[np.int64]) -> str:
     for label in [] if labels is None else np.unique(labels).tolist():
         if label in outcome.channels.reasons:
             return outcome.channels.reasons[label]
-    return outcome.channels.frozen.get(weight) or outcome.channels.why(weight)
+    told = outcome.channels.frozen.get(weight) or outcome.channels.why(weight)
+    lines = told.splitlines()
+    return next((line for line in lines if f"dimension {outcome.outputs[weight]}:" in line), lines[0])
 
 
 def _of_classes(outcome: Outcome, classes: NDArray[np.int64]) -> str:
