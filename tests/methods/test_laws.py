@@ -10,7 +10,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from niwaki.errors import SettingError
+from niwaki.errors import ContractError, SettingError
 from niwaki.methods import Chain, Method, RandomScore, Run, StructuredPruning, methods
 from niwaki.settings import Budget, family
 from niwaki.surgery import plans_of
@@ -119,6 +119,13 @@ def result(make_net: Make, example: Tensor, train: Train, batches: Any) -> Calla
 
 def test_every_registered_method_has_an_entry() -> None:
     assert set(CASES) == set(methods.names())
+
+
+@each
+@pytest.mark.parametrize("steps", [-1, 2.5, True])
+def test_steps_are_a_count(method: Method, steps: Any, make_net: Make, example: Tensor) -> None:
+    with pytest.raises(ContractError, match=f"at least 0; got {steps}"):
+        method.start(make_net(), example, steps=steps)
 
 
 @each

@@ -13,7 +13,7 @@ from niwaki.registry import Registry
 from niwaki.settings import Settings
 from niwaki.surgery import Plan, follow, plans_of, unwrap
 
-__all__ = ["Method", "Named", "Run", "Stage", "carry_over", "methods", "task_names"]
+__all__ = ["Method", "Named", "Run", "Stage", "carry_over", "checked_steps", "methods", "task_names"]
 
 Stage = Literal["rewire", "cut", "sparsify"]
 
@@ -173,6 +173,27 @@ def task_names(tasks: Sequence[Named | str] | None) -> list[str] | None:
     if len(set(names)) < len(names):
         raise ContractError(f"every task needs a name of its own; got {', '.join(names)}")
     return names
+
+
+def checked_steps(steps: int) -> int:
+    """Return a number of steps that makes sense.
+
+    Args:
+        steps: Optimizer steps.
+
+    Returns:
+        The same number.
+
+    Raises:
+        ContractError: When it is no whole number, or negative.
+
+    Example:
+        >>> checked_steps(100)
+        100
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise ContractError(f"steps is a whole number of optimizer steps, at least 0; got {steps!r}")
+    return steps
 
 
 def carry_over(optimizer: Optimizer, before: nn.Module, after: nn.Module) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from niwaki.errors import ContractError
-from niwaki.methods.base import Method, Named, Run, Stage, carry_over, methods
+from niwaki.methods.base import Method, Named, Run, Stage, carry_over, checked_steps, methods
 from niwaki.settings import Settings, family
 
 __all__ = ["Chain"]
@@ -89,7 +89,11 @@ class Chain(Method, metaclass=_OnePositional):
 
         Returns:
             One number for each part; they add up to ``steps``.
+
+        Raises:
+            ContractError: When ``steps`` is no whole number, or negative.
         """
+        checked_steps(steps)
         shares = self.shares or (1 / len(self.parts),) * len(self.parts)
         ends = [round(steps * sum(shares[: i + 1])) for i in range(len(shares))]
         return [end - start for start, end in pairwise([0, *ends])]

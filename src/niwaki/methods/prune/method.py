@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from niwaki.errors import ContractError
-from niwaki.methods.base import Method, Named, Run, Stage, methods, task_names
+from niwaki.methods.base import Method, Named, Run, Stage, checked_steps, methods, task_names
 from niwaki.methods.prune.selecting import Dense, Planned, Round, plan_round
 from niwaki.methods.prune.settings import Selection
 from niwaki.surgery import Plan, follow, plans_of, reestimate_batchnorm, unwrap
@@ -71,6 +71,7 @@ class StructuredPruning(Selection, Method):
         Raises:
             ContractError: When there are fewer steps between ``begin`` and ``until`` than rounds.
         """
+        checked_steps(steps)
         if self.rounds == 1:
             return [ceil(self.begin * steps)]
         span = self.until - self.begin
