@@ -17,7 +17,11 @@ MAX_NESTING = 3
 MAX_MEDIAN_LINES = 150
 
 # "file" or "file:function" -> why it may be larger. An entry that is no longer needed fails the test below.
-ALLOWED: dict[str, str] = {}
+ALLOWED: dict[str, str] = {
+    "train/fit.py:fit": "a training's parts are independent, and each is named where it is called",
+    "train/evaluate.py:evaluate": "the same, for an evaluation",
+    "train/compress.py:compress": "the same, for a compression",
+}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.Match)
@@ -47,7 +51,7 @@ def nesting(node: ast.AST) -> int:
     return deepest
 
 
-def excesses(path: Path) -> list[str]:
+def excesses(path: Path) -> list[tuple[str, str]]:
     name, text = str(path.relative_to(SOURCE)), path.read_text(encoding="utf-8")
     found = []
     if text.count("\n") > MAX_FILE_LINES:
@@ -60,12 +64,12 @@ def excesses(path: Path) -> list[str]:
             found.append((where, f"{arguments(function)} arguments"))
         if nesting(function) > MAX_NESTING:
             found.append((where, f"{nesting(function)} levels of nesting"))
-    return [f"{where} has {what}" for where, what in found if where not in ALLOWED]
+    return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_every_file_and_function_fits_a_screen_or_two(path: Path) -> None:
-    assert excesses(path) == []
+    assert [f"{where} has {what}" for where, what in excesses(path) if where not in ALLOWED] == []
 
 
 def test_the_median_file_is_short() -> None:
@@ -76,6 +80,8 @@ def test_allowances_are_still_needed() -> None:
     names = {str(path.relative_to(SOURCE)) for path in FILES}
     assert {entry.partition(":")[0] for entry in ALLOWED} <= names
     assert all(ALLOWED.values())
+    larger = {where for path in FILES for where, _ in excesses(path)}
+    assert set(ALLOWED) <= larger, "an allowance is no longer needed"
 
 
 def test_the_measures_see_what_they_should() -> None:

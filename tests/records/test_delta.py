@@ -200,7 +200,7 @@ FAULTS: list[tuple[dict[str, object], str]] = [
     ({"directions": None}, "delta needs the tasks, or else their `directions`"),
     ({"directions": {}}, "at least one task"),
     ({"convention": "mtl"}, "task 'depth' has none; give `primaries`"),
-    ({"convention": "mtl", "primaries": {"depth": "rmse"}}, "lacks its primary metric 'rmse'"),
+    ({"convention": "mtl", "primaries": {"depth": "rmse"}}, "the primary metric 'rmse' of task 'depth' has no direction"),
 ]
 
 
@@ -215,3 +215,18 @@ def test_every_fault_is_named(change: dict[str, object], message: str) -> None:
     }
     with pytest.raises(MeasureError, match=message):
         delta(**(call | change))  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_metric_that_mtl_does_not_compare_can_not_spoil_it() -> None:
+    before = {"depth": {"abs": 0.5, "delta1": 0.0}}
+    after = {"depth": {"abs": 0.4, "delta1": 0.1}}
+    directions = {"depth": {"abs": "lower", "delta1": "higher"}}
+    found = delta(
+        after,
+        before,
+        directions=directions,
+        primaries={"depth": "abs"},
+        convention="mtl",
+        baseline_kind="dense_multi_task",
+    )
+    assert found.value == pytest.approx(20.0)

@@ -103,7 +103,8 @@ def _add_up(place: Workplace, costs: list[Cost], per_step: dict[str, float], per
 
 
 def _steps_per_epoch(place: Workplace, training: Training) -> int:
-    return ceil(len(place.splits.train) / (training.batch_size * training.accumulate))
+    batches = max(1, len(place.splits.train) // training.batch_size)  # a last batch that is not full is dropped
+    return ceil(batches / training.accumulate)
 
 
 def _steps(place: Workplace, training: Training) -> int:

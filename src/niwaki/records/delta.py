@@ -121,9 +121,9 @@ def delta(
     rule = _rule(convention)
     _check_kind(baseline_kind)
     ways, firsts = _read_tasks(tasks, directions, primaries)
-    gains = {task: _gains_of(task, ways[task], measured, baseline) for task in ways}
     if rule.primary_only:
-        gains = {task: _only_primary(task, found, firsts) for task, found in gains.items()}
+        ways = {task: _only_primary(task, ways[task], firsts) for task in ways}
+    gains = {task: _gains_of(task, ways[task], measured, baseline) for task in ways}
     sign = -100.0 if rule.better == "lower" else 100.0
     own = {task: sign * rule.of_task(list(found.values())) for task, found in gains.items()}
     every = [sign * gain for found in gains.values() for gain in found.values()]
@@ -204,10 +204,10 @@ def _gain(place: str, way: str, value: float, base: float) -> float:
     return change if way == "higher" else -change
 
 
-def _only_primary(task: str, gains: Mapping[str, float], primaries: Mapping[str, str]) -> dict[str, float]:
+def _only_primary(task: str, ways: Mapping[str, str], primaries: Mapping[str, str]) -> dict[str, str]:
     if task not in primaries:
         raise MeasureError(f"convention mtl compares primary metrics, and task {task!r} has none; give `primaries`")
     first = primaries[task]
-    if first not in gains:
-        raise MeasureError(f"the baseline of task {task!r} lacks its primary metric {first!r}, which mtl compares")
-    return {first: gains[first]}
+    if first not in ways:
+        raise MeasureError(f"the primary metric {first!r} of task {task!r} has no direction; give one in `directions`")
+    return {first: ways[first]}

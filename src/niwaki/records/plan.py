@@ -90,6 +90,8 @@ class Plan(RecordBase):
         reached: What the plan reaches, such as ``{"macs": 0.497}`` as fractions of the dense model.
         repairs: Integer attributes that were repaired; filled in by the cut.
         notes: Remarks, such as a mode that could not be traced.
+        sizes: Tensor to its shape before the cut, for every tensor the plan touches; filled in by the cut. With it a
+            replay refuses a model of another width.
         version: Version of this form.
     """
 
@@ -100,6 +102,7 @@ class Plan(RecordBase):
     reached: dict[str, float] = {}
     repairs: tuple[Repair, ...] = ()
     notes: tuple[str, ...] = ()
+    sizes: dict[str, tuple[int, ...]] = {}
     version: int = 1
 
     def group(self, name: str) -> GroupPlan:

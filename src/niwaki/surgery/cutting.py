@@ -13,7 +13,7 @@ from niwaki.records import Repair
 from niwaki.surgery.attributes import apply_repairs, find_repairs
 from niwaki.surgery.fields import repair_fields
 from niwaki.surgery.kept import Mask, positions_of
-from niwaki.surgery.memory import SizedPlan, remember
+from niwaki.surgery.memory import remember
 from niwaki.surgery.proof import Candidate, prove
 from niwaki.surgery.tensors import Positions, cut_tensors, named_tensors, removed_by
 from niwaki.surgery.wrappers import plain_name, rewrap, unwrap
@@ -71,7 +71,7 @@ def cut(model: nn.Module, plan: PlanRecord, *, channels: Channels | None = None,
     if verify and channels is not None and gone is not None and gone.any():
         notes = prove(Candidate(dense, small, channels, gone, lambda twin: operate(twin, removed, repairs)))
     told = dict(plan) | {"repairs": tuple(repairs), "notes": tuple(dict.fromkeys((*plan.notes, *notes)))}
-    remember(small, SizedPlan(**told | {"sizes": sizes}))
+    remember(small, PlanRecord(**told | {"sizes": sizes}))
     return rewrap(small, model)
 
 
@@ -151,8 +151,7 @@ def _check_whole(name: str, dim: int, going: list[int], removed: Positions) -> N
 
 def _fitting_sizes(model: nn.Module, plan: PlanRecord, removed: Positions) -> dict[str, tuple[int, ...]]:
     tensors = named_tensors(model)
-    known = plan.sizes if isinstance(plan, SizedPlan) else {}
-    for name, shape in known.items():
+    for name, shape in plan.sizes.items():
         tensor = tensors.get(plain_name(name))
         if tensor is None or tuple(tensor.shape) != shape:
             found = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"

@@ -5,25 +5,14 @@ from torch import nn
 from niwaki.records import Plan as PlanRecord
 from niwaki.surgery.wrappers import unwrap
 
-__all__ = ["ATTRIBUTE", "SizedPlan", "recall", "remember"]
+__all__ = ["ATTRIBUTE", "recall", "remember"]
 
 ATTRIBUTE = "niwaki_plans"
 """Name of the attribute: a tuple of JSON texts, oldest first. Being no tensor it stays out of the state dict, and
 `copy.deepcopy` copies it with the module."""
 
 
-class SizedPlan(PlanRecord):
-    """A plan that knows the sizes it was made for.
-
-    Attributes:
-        sizes: Tensor to its shape before the cut, for every tensor that the plan touches; filled in by the cut. With it
-            a replay refuses a model of another width.
-    """
-
-    sizes: dict[str, tuple[int, ...]] = {}
-
-
-def remember(model: nn.Module, plan: SizedPlan) -> None:
+def remember(model: nn.Module, plan: PlanRecord) -> None:
     """Append a plan to those that a model remembers.
 
     Args:

@@ -2,13 +2,14 @@
 
 from torch import nn
 
+from niwaki.records import Plan as PlanRecord
 from niwaki.surgery.cutting import cut
-from niwaki.surgery.memory import SizedPlan, recall
+from niwaki.surgery.memory import recall
 
 __all__ = ["Plan", "plans_of"]
 
 
-class Plan(SizedPlan):
+class Plan(PlanRecord):
     """Which channels of a model stay: plain data that prints, saves, loads, can be edited by hand, and applied.
 
     Example:

@@ -14,7 +14,7 @@ from niwaki.balance import Balancer, Equal
 from niwaki.errors import MeasureError
 from niwaki.measure import measure
 from niwaki.methods.base import Method
-from niwaki.records import Compression, Cost, DeltaRecord, Environment, Plan, Quality, Record, delta
+from niwaki.records import Compression, Cost, DeltaRecord, Environment, Quality, Record, delta
 from niwaki.records.delta import CONVENTIONS
 from niwaki.surgery import plans_of
 from niwaki.tasks import Protocol, Task, build_tasks
@@ -147,7 +147,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         delta=deltas,
         split="validation" if test_data is None else "test",
         picked_by=fitted.picked_by,
-        plans=tuple(_plain_plan(plan) for plan in plans_of(fitted.model)),
+        plans=tuple(plans_of(fitted.model)),
         compression=Compression(
             seconds=seconds,
             steps={"training": fitted.steps},
@@ -208,10 +208,6 @@ def _deltas(small: Quality, base: Baseline, tasks: Sequence[Task]) -> tuple[dict
         except MeasureError as error:
             notes.append(f"no delta {convention}: {error}")
     return found, notes
-
-
-def _plain_plan(plan: Plan) -> Plan:
-    return Plan.model_validate(plan.model_dump(include=set(Plan.model_fields)))
 
 
 def _devices(training: Training) -> tuple[str, ...]:
