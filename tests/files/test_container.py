@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -74,10 +75,18 @@ def test_the_form_is_plain_safetensors_with_json(path: Path) -> None:
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    manifest = json.loads(header["__metadata__"]["niwaki"])
+    digest, _, text = header["__metadata__"]["niwaki"].partition("\n")
+    assert digest == hashlib.sha256(text.encode()).hexdigest()
+    manifest = json.loads(text)
     assert (manifest["format"], manifest["kind"]) == (1, "state")
     start, end = header["t0"]["data_offsets"]
     assert np.frombuffer(content[8 + length + start : 8 + length + end], "<f4").tolist() == [0, 1, 2, 3, 4]
+
+
+def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        write_container(tmp_path / name, "state", {"b": torch.ones(2), "a": torch.zeros(3)}, {"x": 1, "y": [2]})
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 def test_tensors_that_share_memory_are_written_apart(tmp_path: Path) -> None:

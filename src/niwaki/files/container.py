@@ -23,7 +23,9 @@ __all__ = ["FORMAT", "read_container", "read_manifest_of", "write_container"]
 FORMAT = 1
 """Version of the file form; every release reads its own and all older ones."""
 
-_MANIFEST, _DIGEST = "niwaki", "niwaki_sha256"
+_MANIFEST = "niwaki"
+"""The only key of the header's metadata (safetensors writes several in any order, and equal models shall give equal
+files): the manifest's digest, a line feed, the manifest as JSON."""
 
 
 def write_container(path: str | Path, kind: str, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
@@ -41,7 +43,7 @@ def write_container(path: str | Path, kind: str, tensors: Mapping[str, Tensor], 
     ready = _apart(tensors)
     heading = {"format": FORMAT, "kind": kind, "niwaki": __version__, "torch": str(torch.__version__)}
     text = json.dumps({**heading, **manifest, "sha256": _digest(ready)}, separators=(",", ":"))
-    metadata = {_MANIFEST: text, _DIGEST: hashlib.sha256(text.encode()).hexdigest()}
+    metadata = {_MANIFEST: f"{_digest_of_text(text)}\n{text}"}
     with atomic_target(path) as temporary:
         try:
             save_file(ready, temporary, metadata=metadata)
@@ -87,10 +89,10 @@ def read_manifest_of(path: str | Path, kind: str) -> dict[str, Any]:
     """
     with _opened(path) as file:
         metadata = file.metadata() or {}
-    text = metadata.get(_MANIFEST)
-    if text is None:
+    if _MANIFEST not in metadata:
         raise FileError(f"{path} holds tensors but was not written by Niwaki: its header has no manifest")
-    if hashlib.sha256(text.encode()).hexdigest() != metadata.get(_DIGEST):
+    digest, _, text = metadata[_MANIFEST].partition("\n")
+    if _digest_of_text(text) != digest:
         raise FileError(f"{path} was altered: its manifest does not have its digest; use another copy of the file")
     manifest: dict[str, Any] = json.loads(text)
     if manifest["format"] > FORMAT:
@@ -124,6 +126,10 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ready[name] = tensor.clone() if memory in taken else tensor
         taken.add(memory)
     return ready
+
+
+def _digest_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
