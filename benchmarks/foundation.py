@@ -6,9 +6,11 @@ python benchmarks/foundation.py --quick
 import gc
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ import niwaki as nw
 from harness import Benchmark, Cell
 from niwaki.data import datasets
 from niwaki.graph import find_channels, trace
-from niwaki.measure import time_models
+from niwaki.measure import measure_latency, time_models
 from niwaki.models import models
 from niwaki.surgery import cut
 from niwaki.tasks import build_tasks
@@ -131,6 +133,36 @@ def rooms(size: tuple[int, int], count: int) -> dict[str, Any]:
     return {"drawn/s": drawn, "drawn/s by seed": rates, "taken/s": taken, "drawn over taken": drawn / taken}
 
 
+def networks(network: str, macs: float, rounds: int) -> dict[str, Any]:
+    """The whole way of a network at full width: cut with its proof, export compared with the model, both timed."""
+    model, example = build(network).eval(), torch.randn(1, 3, *LARGE)
+    began = time.perf_counter()
+    small = nw.prune(model, example, macs=macs)
+    cut_s = time.perf_counter() - began
+    before, after = (nw.measure(each, example).whole.macs for each in (model, small))
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        result = nw.export(small, example, Path(folder) / "small.onnx")
+        export_s = time.perf_counter() - began
+        nw.export(model, example, Path(folder) / "dense.onnx", check=False)
+        files = {name: Path(folder) / f"{name}.onnx" for name in ("dense", "small")}
+        found = measure_latency(files, example, runtimes=("onnxruntime",), threads=1, rounds=rounds)
+    dense_ms, small_ms = (found.of(name, "onnxruntime") for name in files)
+    assert dense_ms is not None
+    assert small_ms is not None
+    return {
+        "MACs that stay": after / before,
+        "prune s": cut_s,
+        "export s": export_s,
+        "inputs that count": f"{result.counted} of {result.tried}",
+        "largest difference": result.max_difference,
+        "dense ms": dense_ms.median_ms,
+        "small ms": small_ms.median_ms,
+        "gain": found.gain("dense", "small", "onnxruntime"),
+        "warnings": "; ".join(found.warnings),
+    }
+
+
 def latency(network: str, size: tuple[int, int], rounds: int) -> dict[str, Any]:
     """Gain in ONNX Runtime over the gain in MACs, at half the channels of every layer, rounded to multiples of 8."""
     model, example = build(network).eval(), torch.randn(1, 3, *size)
@@ -154,6 +186,10 @@ CELLS = [
     *(Cell("surgery", {"network": network}, surgery) for network in ("deeplab-50", "segnet")),
     *(Cell("throughput", {"batch": 16, "steps": 16, "seed": seed}, throughput) for seed in range(3)),
     Cell("rooms", {"size": [96, 128], "count": 100}, rooms),
+    *(
+        Cell("networks", {"network": network, "macs": 0.5, "rounds": 10}, networks)
+        for network in ("deeplab-50", "segnet")
+    ),
     Cell("latency", {"network": "deeplab-50", "size": list(LARGE), "rounds": 20}, latency),
     Cell("latency", {"network": "deeplab-34", "size": list(LARGE), "rounds": 20}, latency),
     Cell("latency", {"network": "resnet_unet", "size": [96, 128], "rounds": 60}, latency),
@@ -164,6 +200,16 @@ COLUMNS = {
     "surgery": ("export s", "groups s", "plan s", "cut + proof s", "prune, all told s", "memory GiB", "MACs that stay"),
     "throughput": ("bare samples/s", "fit samples/s", "ratio", "ratios"),
     "rooms": ("drawn/s", "drawn/s by seed", "taken/s", "drawn over taken"),
+    "networks": (
+        "MACs that stay",
+        "prune s",
+        "export s",
+        "inputs that count",
+        "largest difference",
+        "dense ms",
+        "small ms",
+        "gain",
+    ),
     "latency": ("MAC gain", "latency gain", "quartiles", "latency over MACs"),
 }
 
