@@ -51,3 +51,19 @@ def test_it_is_described_as_plain_data() -> None:
 def test_what_is_not_plain_is_refused() -> None:
     with pytest.raises(ContractError, match="holds tensors and plain values .* got object"):
         describe_example(Example(object()))
+
+
+def test_tensors_are_found_and_changed_wherever_they_are_nested() -> None:
+    x, y = torch.zeros(4, 3), torch.ones(2)
+    example = Example(2, [x, (y, None)], views={"left": x})
+    assert [each.data_ptr() for each in example.tensors()] == [x.data_ptr(), y.data_ptr(), x.data_ptr()]
+    changed = example.map(lambda tensor: tensor + 1)
+    assert changed.args[0] == 2
+    assert changed.args[1][1][0].tolist() == [2.0, 2.0]
+    assert changed.kwargs["views"]["left"].sum() == 12
+    assert x.sum() == 0
+
+
+def test_the_batch_is_the_first_tensors_first_dimension() -> None:
+    assert Example(torch.tensor(3.0), torch.zeros(5, 2)).batch == 5
+    assert Example(1).batch is None

@@ -43,6 +43,31 @@ class Example:
         """Call a model with these inputs and return what it returns."""
         return model(*self.args, **self.kwargs)
 
+    def map(self, change: Callable[[Any], Any]) -> "Example":
+        """Return these inputs with every tensor changed, also those inside tuples, lists and dicts.
+
+        Args:
+            change: Called with each tensor, in order.
+
+        Returns:
+            A new example; what is no tensor stays.
+        """
+        return Example(
+            *(_mapped(value, change) for value in self.args),
+            **{key: _mapped(value, change) for key, value in self.kwargs.items()},
+        )
+
+    def tensors(self) -> list[Any]:
+        """Return every tensor among the inputs, in order."""
+        found: list[Any] = []
+        self.map(found.append)
+        return found
+
+    @property
+    def batch(self) -> int | None:
+        """Length of the first tensor's first dimension; None without a tensor that has one."""
+        return next((int(each.shape[0]) for each in self.tensors() if len(each.shape) > 0), None)
+
 
 def as_examples(example: Any) -> list[Example]:
     """Read what a user gives as an example.
@@ -100,7 +125,7 @@ def _as_example(value: Any) -> Example:
         return value
     if isinstance(value, tuple):
         return Example(*value)
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    if _is_tensor(value):
         return Example(value)
     kind = type(value).__name__
     raise ContractError(
@@ -108,14 +133,30 @@ def _as_example(value: Any) -> Example:
     )
 
 
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    if _is_tensor(value):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _mapped(each, change) for key, each in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_mapped(each, change) for each in value))
+    if isinstance(value, tuple | list):
+        return type(value)(_mapped(each, change) for each in value)
+    return value
+
+
 def _brief(value: Any) -> str:
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    if _is_tensor(value):
         return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
     return repr(value)
 
 
 def _describe(value: Any) -> dict[str, Any]:
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    if _is_tensor(value):
         return {"shape": [int(size) for size in value.shape], "dtype": str(value.dtype).removeprefix("torch.")}
     if isinstance(value, tuple | list):
         return {"tuple" if isinstance(value, tuple) else "list": [_describe(each) for each in value]}
