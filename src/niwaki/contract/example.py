@@ -52,10 +52,9 @@ class Example:
         Returns:
             A new example; what is no tensor stays.
         """
-        return Example(
-            *(_mapped(value, change) for value in self.args),
-            **{key: _mapped(value, change) for key, value in self.kwargs.items()},
-        )
+        args = [_mapped(value, change) for value in self.args]
+        kwargs = {key: _mapped(value, change) for key, value in self.kwargs.items()}
+        return Example(*args, **kwargs)
 
     def tensors(self) -> list[Any]:
         """Return every tensor among the inputs, in order."""
