@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +94,20 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     run.close()
     RunDirectory(tmp_path, RECIPE, resume=True).close()
     assert yaml.safe_load((tmp_path / "recipe.yaml").read_text()) == RECIPE
+
+
+def test_a_lock_file_that_cannot_be_opened_is_told_from_one_that_is_taken(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(FileError, match=r"can't open .*\.lock: .*; choose a directory that can be written"):
+        RunDirectory(tmp_path, RECIPE)
+
+
+def test_a_disk_without_locks_is_told_from_a_lock_that_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(FileError, match=r"can't lock .*\.lock: No locks available; choose a directory on a disk"):
+        RunDirectory(tmp_path, RECIPE)

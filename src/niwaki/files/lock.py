@@ -16,7 +16,7 @@ class Lock:
         path: The lock file; it stays behind, empty of meaning, when released.
 
     Raises:
-        FileError: When another process holds it.
+        FileError: When another process holds it, or the file can't be opened or locked.
 
     Example:
         >>> import tempfile
@@ -29,8 +29,20 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] | None = None
-        handle = path.open("ab")
-        if not _take(handle):
+        try:
+            handle = path.open("ab")
+        except OSError as error:
+            raise FileError(
+                f"can't open {path}: {error.strerror or error}; choose a directory that can be written"
+            ) from error
+        try:
+            taken = _take(handle)
+        except OSError as error:
+            handle.close()
+            raise FileError(
+                f"can't lock {path}: {error.strerror or error}; choose a directory on a disk that has file locks"
+            ) from error
+        if not taken:
             handle.close()
             raise FileError(f"another process is writing to {path.parent}; wait for it, or choose another directory")
         self._file = handle
@@ -48,13 +60,16 @@ class Lock:
 
 
 if sys.platform == "win32":
+    import errno
     import msvcrt
 
     def _take(handle: IO[bytes]) -> bool:
         try:
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in {errno.EACCES, errno.EDEADLK}:
+                return False
+            raise
         return True
 
 else:
@@ -63,6 +78,6 @@ else:
     def _take(handle: IO[bytes]) -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return False
         return True
