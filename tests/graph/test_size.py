@@ -77,6 +77,27 @@ def test_products_are_planned_as_they_are_counted(check_cut: Callable[..., Chann
     assert {group.name: group.size for group in channels.groups} == {"q": 8, "v": 8, "mix": 6, "bank": 4}
 
 
+class Own(nn.Module):
+    """Tensors multiplied with themselves, in every form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.square = nn.Linear(5, 8), nn.Parameter(torch.randn(6, 6))
+        self.stack = nn.Parameter(torch.randn(2, 6, 6))
+        self.head = nn.Linear(6, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.wide(x)
+        whole = self.square @ self.square + torch.bmm(self.stack, self.stack).sum(0)
+        whole = torch.addmm(whole, self.square, self.square) + torch.addmm(self.square, whole, whole)
+        return self.head(whole).sum(0) * (y @ y.transpose(1, 2)).mean()
+
+
+def test_a_tensor_times_itself_is_planned_as_it_is_counted(check_cut: Callable[..., Channels]) -> None:
+    channels = check_cut(Own(), torch.randn(2, 3, 5))
+    assert {group.name: group.size for group in channels.groups} == {"wide": 8, "square": 6, "stack": 2}
+
+
 def test_operators_without_a_count_are_named() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.MaxPool2d(2), nn.Flatten())
     assert uncounted(trace(model, torch.zeros(1, 3, 4, 4)).programs[0]) == ("batch_norm", "max_pool2d")

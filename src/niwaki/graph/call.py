@@ -9,7 +9,7 @@ from torch import fx
 
 from niwaki.graph.edges import Edges, Units
 
-__all__ = ["Call", "Dims", "arguments_of", "operator_name", "shape_of"]
+__all__ = ["Call", "Dims", "arguments_of", "operands_of", "operator_name", "shape_of"]
 
 Dims = list[Units | None]
 
@@ -61,6 +61,20 @@ def arguments_of(node: fx.Node) -> dict[str, Any]:
     return found
 
 
+def operands_of(node: fx.Node) -> list[fx.Node]:
+    """Return the tensors a node reads, in order; ``x @ x`` reads the same one twice.
+
+    Args:
+        node: A node that calls something.
+
+    Returns:
+        The nodes of tensors among its arguments, also those inside lists.
+    """
+    found: list[fx.Node] = []
+    fx.map_arg((node.args, node.kwargs), found.append)
+    return [each for each in found if isinstance(each.meta.get("val"), torch.Tensor)]
+
+
 class Call:
     """A node with the labels of what it reads.
 
@@ -101,8 +115,8 @@ class Call:
 
     @cached_property
     def tensors(self) -> list[fx.Node]:
-        """The nodes of all tensors the node reads, in order, also those inside lists."""
-        return [node for node in self.node.all_input_nodes if isinstance(node.meta.get("val"), torch.Tensor)]
+        """The nodes of all tensors the node reads, in order, also those inside lists and those read twice."""
+        return operands_of(self.node)
 
     @property
     def main(self) -> fx.Node:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
-from niwaki.graph.call import arguments_of, operator_name, shape_of
+from niwaki.graph.call import arguments_of, operands_of, operator_name, shape_of
 from niwaki.graph.channels import Channels
 from niwaki.graph.classes import Classes, State
 from niwaki.graph.macs import node_macs
@@ -108,11 +108,11 @@ def _linear(node: fx.Node, macs: int) -> Products:
 
 
 def _matmul(node: fx.Node, macs: int) -> Products:
-    return [(macs, [*_all_dims(node), (node.all_input_nodes[-2], -1)])]
+    return [(macs, [*_all_dims(node), (operands_of(node)[0], -1)])]
 
 
 def _matmul_added(node: fx.Node, macs: int) -> Products:
-    return [(macs, [*_all_dims(node), (node.args[1], -1)])]  # type: ignore[list-item]  # fx types arguments loosely
+    return [(macs, [*_all_dims(node), (operands_of(node)[1], -1)])]
 
 
 def _einsum(node: fx.Node, macs: int) -> Products:
