@@ -1,5 +1,8 @@
 """Batch norms estimated anew: the plain average over batches, and nothing else changed."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from tests.surgery.nets import Routed, image
@@ -28,6 +31,43 @@ def test_the_average_is_over_the_first_batches_only() -> None:
     torch.testing.assert_close(norm.running_var, variances)
     assert norm.momentum == 0.3
     assert not norm.training
+
+
+class Both(nn.Module):
+    """Two inputs, one norm; or one input, as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor, y: Tensor | None = None, *, task: int = 0) -> Tensor:
+        found: Tensor = self.norm(x + (task if y is None else y))
+        return found
+
+
+@pytest.mark.parametrize("pair", [tuple, list])
+def test_the_inputs_of_a_pair_may_be_all_that_an_example_may_be(pair: Callable[[Any], Any]) -> None:
+    x, y = batches(2)
+    targets = {"depth": torch.zeros(1)}
+    given = {
+        "tensor": (x, x.mean((0, 2, 3))),
+        "inputs": ((x, y), (x + y).mean((0, 2, 3))),
+        "example": (Example(x, y=y), (x + y).mean((0, 2, 3))),
+        "paths": ([x, Example(y, task=3)], (x.mean((0, 2, 3)) + y.mean((0, 2, 3)) + 3) / 2),
+    }
+    for name, (inputs, mean) in given.items():
+        model = Both()
+        reestimate_batchnorm(model, [pair([inputs, targets])])
+        torch.testing.assert_close(model.norm.running_mean, mean, msg=name)
+    model = Both()
+    reestimate_batchnorm(model, [[Example(x), Example(y)]])
+    torch.testing.assert_close(model.norm.running_mean, (x + y).mean((0, 2, 3)) / 2)
+
+
+@pytest.mark.parametrize("batch", [("x", {}), [], {"x": 1}])
+def test_a_batch_without_inputs_is_refused(batch: Any) -> None:
+    with pytest.raises(ContractError, match="example"):
+        reestimate_batchnorm(nn.BatchNorm2d(3), [batch])
 
 
 def test_modes_dropout_and_gradients_are_left_alone() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from niwaki.contract import Example
+from niwaki.contract import Example, as_examples
 from niwaki.errors import ContractError
 
 __all__ = ["reestimate_batchnorm"]
@@ -23,15 +23,16 @@ def reestimate_batchnorm(model: nn.Module, batches: Iterable[Any], *, num_batche
 
     Args:
         model: The model; its running statistics are changed in place, its mode and momenta are left as they were.
-        batches: Inputs: tensors, `Example`s, or pairs such as ``(x, targets)`` of which the first part is fed. On the
-            model's device.
+        batches: Inputs: tensors, `Example`s, lists of `Example`s for several paths, or pairs such as ``(x, targets)``
+            of which the first part is fed: a tensor, a tuple of positional inputs, an `Example`, or a list of these.
+            On the model's device.
         num_batches: How many to use, at least 1; all of them by default.
 
     Returns:
         The same model.
 
     Raises:
-        ContractError: When `num_batches` is below 1, or there was no batch.
+        ContractError: When `num_batches` is below 1, there was no batch, or a batch holds no inputs.
 
     Example:
         >>> norm = nn.BatchNorm1d(1, momentum=0.1)
@@ -45,7 +46,8 @@ def reestimate_batchnorm(model: nn.Module, batches: Iterable[Any], *, num_batche
     seen = 0
     with _averaging(model, norms), torch.no_grad():
         for batch in islice(batches, num_batches):
-            _inputs(batch).call(model)
+            for each in _paths(batch):
+                each.call(model)
             seen += 1
     if not seen:
         raise ContractError(
@@ -85,7 +87,8 @@ def _restore_unreached(norm: _NormBase, statistics: list[Tensor]) -> None:
         buffer.copy_(old)
 
 
-def _inputs(batch: Any) -> Example:
-    if isinstance(batch, Example):
-        return batch
-    return Example(batch[0] if isinstance(batch, tuple | list) else batch)
+def _paths(batch: Any) -> list[Example]:
+    """Read a batch's inputs: all of it, or the first part of a pair, which data loaders also give as a list."""
+    if isinstance(batch, tuple | list) and not all(isinstance(each, Example) for each in batch):
+        return as_examples(batch[0])
+    return as_examples(batch)
