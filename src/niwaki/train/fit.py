@@ -113,8 +113,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
     with own_randomness(training.seed):
         keep = training.batchnorm_batches if method is not None else 0
         batches = open_batches(train_data, training, shuffle=True, keep=keep)
-        aside = open_batches(train_data, training.model_copy(update={"num_workers": 0}), shuffle=True)
-        job = Job(model, build_tasks(tasks), training, method, batches, aside)
+        job = Job(model, build_tasks(tasks), training, method, batches)
         keeper = open_stage(out)
         saved = job.checkpoint(keeper) if resume else None
         loop = job.loop(saved, balance=balance, teacher=teacher)

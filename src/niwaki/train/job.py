@@ -1,6 +1,6 @@
 """What a training is made of: settings in, a loop that is ready for its next step out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from niwaki.errors import DataError
 from niwaki.methods.base import Method, Run
 from niwaki.surgery import plans_of
 from niwaki.tasks import Task
-from niwaki.train.batch import read_batch, relocate, relocate_example
+from niwaki.train.batch import read_batch, relocate_example
 from niwaki.train.calibrate import calibrate
 from niwaki.train.checkpoint import require_same
 from niwaki.train.distill import Teacher
@@ -23,7 +23,7 @@ from niwaki.train.engine import Engine
 from niwaki.train.guard import Guard
 from niwaki.train.loader import Batches
 from niwaki.train.loop import Loop
-from niwaki.train.randomness import own_randomness, random_state, set_random_state
+from niwaki.train.randomness import own_randomness
 from niwaki.train.saving import check_version
 from niwaki.train.settings import Training
 from niwaki.train.stage import Keeper
@@ -48,7 +48,6 @@ class Job:
         training: Settings.
         method: What is done to the model meanwhile, or None.
         batches: Training data.
-        aside: The same data, opened a second time for the method, whose reading does not disturb the epoch at work.
     """
 
     model: nn.Module
@@ -56,7 +55,6 @@ class Job:
     training: Training
     method: Method | None
     batches: Batches
-    aside: Batches
 
     @cached_property
     def total(self) -> int:
@@ -136,11 +134,10 @@ class Job:
         if self.method is None:
             return deepcopy(self.model), Run()
         example = relocate_example(first_example(self.batches, self.tasks), self.engine.move)
-        data = _Epoch(self.aside, [task.name for task in self.tasks], self.engine)
         model = self.engine.place(deepcopy(self.model))  # where its example is, also when it is cut later
         if saved is None:
-            return self.method.start(model, example, self.tasks, steps=self.total, data=data)
-        return self.method.resume(model, example, self.tasks, steps=self.total, state=saved["run"], data=data)
+            return self.method.start(model, example, self.tasks, steps=self.total)
+        return self.method.resume(model, example, self.tasks, steps=self.total, state=saved["run"])
 
     def _teacher(self, model: nn.Module) -> Teacher | None:
         distillation = self.training.distillation()
@@ -173,34 +170,6 @@ def first_example(batches: Batches, tasks: Sequence[Task]) -> Any:
         raise DataError("the training data holds no batch; give at least one")
     paths = [_one_sample(call.example) for call in read_batch(first[0], [task.name for task in tasks]).calls]
     return paths[0] if len(paths) == 1 else paths
-
-
-class _Epoch:
-    """The training data as a method sees it: batches on the device, that can be iterated again at any time.
-
-    Reading them leaves the generators, and the loader's own, as if nothing had been read.
-    """
-
-    def __init__(self, batches: Batches, tasks: Sequence[str], engine: Engine) -> None:
-        self._batches = batches
-        self._tasks = tasks
-        self._engine = engine
-
-    def __iter__(self) -> Iterator[tuple[Any, dict[str, Any]]]:
-        engine, outside = self._engine, self._batches.state()
-        with own_randomness():
-            stream = self._batches.iterate(0)
-            inside = random_state()
-        while True:
-            with own_randomness():
-                set_random_state(inside)
-                raw = next(stream, None)
-                inside = random_state()
-            self._batches.load_state(outside)
-            if raw is None:
-                return
-            batch = relocate(read_batch(raw, self._tasks), engine.move, channels_last=engine.channels_last)
-            yield batch.inputs(), batch.targets
 
 
 def _one_sample(example: Example) -> Example:

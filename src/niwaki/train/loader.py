@@ -37,7 +37,7 @@ class Batches(Protocol):
         """Take up the state of the beginning of an epoch."""
 
     def calibration(self, count: int) -> list[Any]:
-        """Return up to ``count`` batches for statistics, without disturbing the epoch that is being iterated."""
+        """Return up to ``count`` batches, without disturbing the epoch that is being iterated."""
 
 
 class DatasetBatches:
@@ -118,7 +118,7 @@ class ReadyBatches:
             )
         self._data = data
         self._keep = keep
-        self._first: list[Any] = []
+        self._first: list[Any] | None = None
         self.count: int | None = _length(data)
 
     def iterate(self, epoch: int, start: int = 0) -> Iterator[Any]:
@@ -128,8 +128,8 @@ class ReadyBatches:
             if hasattr(owner, "set_epoch"):
                 owner.set_epoch(epoch)
         rest = iter(self._data)
-        self._first = list(islice(rest, self._keep))
-        stream = chain(self._first, rest)
+        self._first = first = list(islice(rest, self._keep))
+        stream = chain(first, rest)
         for _ in islice(stream, start):  # now, not at the first `next`: the caller sets the generators afterwards
             pass
         return stream
@@ -146,8 +146,8 @@ class ReadyBatches:
             generator.set_state(state["generator"])
 
     def calibration(self, count: int) -> list[Any]:
-        """Return the first batches of the epoch; a second iterator could disturb the one at work."""
-        if not self._first:  # no epoch has begun
+        """Return the first batches of the epoch, as many as were kept: another iterator could be the one at work."""
+        if self._first is None:  # no epoch has begun
             state = self.state()
             self._first = list(islice(iter(self._data), max(count, self._keep)))
             self.load_state(state)
