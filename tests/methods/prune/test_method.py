@@ -94,15 +94,15 @@ def test_rounds_that_training_ends_before_are_made_up(make_net: Make, example: T
     assert 0.4 < size_of(small, example)[0] / size_of(net, example)[0] <= 0.5
 
 
-def test_batch_norms_are_estimated_anew(make_net: Make, example: Tensor, batches: Any) -> None:
-    settings: dict[str, Any] = {"budget": Budget(channels=0.5), "round_to": 4}
-    plain, _ = StructuredPruning(**settings).start(make_net(), example, steps=0)
-    fresh, _ = StructuredPruning(**settings, bn_batches=8).start(make_net(), example, steps=0, data=batches)
-    assert not torch.equal(plain.get_buffer("stem.1.running_mean"), fresh.get_buffer("stem.1.running_mean"))
-    stem = fresh.get_submodule("stem.0")
-    means = torch.stack([stem(x).mean(dim=(0, 2, 3)) for x, _ in batches]).mean(dim=0)
-    torch.testing.assert_close(fresh.get_buffer("stem.1.running_mean"), means.detach())
-    assert torch.equal(plain.get_parameter("stem.0.weight"), fresh.get_parameter("stem.0.weight"))
+def test_statistics_are_left_to_the_loop(make_net: Make, example: Tensor, batches: Any) -> None:
+    method = StructuredPruning(budget=Budget(channels=0.5), round_to=4)
+    with pytest.raises(SettingError, match="bn_batches: unknown setting"):
+        StructuredPruning(budget=Budget(channels=0.5), bn_batches=8)  # type: ignore[call-arg]  # the mistake under test
+    small, _ = method.start(make_net(), example, steps=0, data=batches)
+    kept = [index for group in plans_of(small)[0].groups for index in group.kept if group.name == "stem.0"]
+    assert torch.equal(
+        small.get_buffer("stem.1.running_mean"), make_net().get_buffer("stem.1.running_mean")[torch.tensor(kept)]
+    )
 
 
 def test_a_compiled_model_stays_compiled_until_the_end(
@@ -155,11 +155,6 @@ def test_moments_that_do_not_fit_are_refused(make_net: Make, example: Tensor) ->
         StructuredPruning(budget=Budget(macs=0.5), rounds=2, begin=0.6)
     with pytest.raises(ContractError, match="10 rounds between 0 and 0.5 of 12 steps would fall together"):
         StructuredPruning(budget=Budget(macs=0.5), rounds=10).start(make_net(), example, steps=12)
-
-
-def test_missing_data_is_said(make_net: Make, example: Tensor) -> None:
-    with pytest.raises(ContractError, match="bn_batches=2 needs data"):
-        StructuredPruning(budget=Budget(macs=0.5), bn_batches=2).start(make_net(), example, steps=1)
 
 
 @pytest.fixture(autouse=True)

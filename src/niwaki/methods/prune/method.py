@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from math import ceil
 from typing import Any, ClassVar, Literal, Self
 
@@ -14,7 +13,7 @@ from niwaki.errors import ContractError
 from niwaki.methods.base import Method, Named, Run, Stage, checked_steps, methods, task_names
 from niwaki.methods.prune.selecting import Dense, Planned, Round, plan_round
 from niwaki.methods.prune.settings import Selection
-from niwaki.surgery import Plan, follow, plans_of, reestimate_batchnorm, unwrap
+from niwaki.surgery import Plan, follow, plans_of, unwrap
 
 __all__ = ["PruningRun", "StructuredPruning"]
 
@@ -30,7 +29,6 @@ class StructuredPruning(Selection, Method):
         rounds: Number of cuts, at least 1.
         begin: Moment from which rounds are counted, as a fraction of the steps; a single round cuts exactly there.
         until: Moment of the last round, as a fraction of the steps.
-        bn_batches: Batches of ``data`` on which batch norms are estimated anew after each cut; 0 leaves them alone.
 
     Raises:
         SettingError: When the budget is missing or a value is not allowed.
@@ -49,7 +47,6 @@ class StructuredPruning(Selection, Method):
     rounds: int = Field(1, ge=1)
     begin: float = Field(0.0, ge=0, lt=1)
     until: float = Field(0.5, gt=0, le=1)
-    bn_batches: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _begins_before_it_ends(self) -> Self:
@@ -90,7 +87,7 @@ class StructuredPruning(Selection, Method):
         tasks: Sequence[Named] | None = None,
         *,
         steps: int,
-        data: Iterable[Any] | None = None,
+        data: Iterable[Any] | None = None,  # noqa: ARG002 - the protocol's signature
     ) -> tuple[nn.Module, Run]:
         """Copy the model, check that the budget can be reached, and cut it if a round is due at once.
 
@@ -99,16 +96,16 @@ class StructuredPruning(Selection, Method):
             example: As for `niwaki.plan`.
             tasks: The tasks, or None.
             steps: Optimizer steps that will follow.
-            data: Batches ``(x, {task: target})`` that can be iterated anew; needed where ``bn_batches`` is above 0.
+            data: Not used.
 
         Returns:
             The model to train, and its run.
 
         Raises:
             BudgetError: When the budget is out of reach.
-            ContractError: When the rounds don't fit into the steps, or data is needed and missing.
+            ContractError: When the rounds don't fit into the steps.
         """
-        run = self._run(example, tasks, steps, data)
+        run = self._run(example, tasks, steps)
         copy = deepcopy(model)
         if run.moments[0] > 0:
             run.look_ahead(copy)
@@ -122,29 +119,18 @@ class StructuredPruning(Selection, Method):
         *,
         steps: int,
         state: Mapping[str, Any],
-        data: Iterable[Any] | None = None,
+        data: Iterable[Any] | None = None,  # noqa: ARG002 - the protocol's signature
     ) -> tuple[nn.Module, Run]:
         """Replay the plans of a saved run on a copy of the model. See `niwaki.methods.Method.resume`."""
-        run = self._run(example, tasks, steps, data)
+        run = self._run(example, tasks, steps)
         run.load_state_dict(state)
         small = deepcopy(model)
         for plan in run.plans:
             small = plan.apply(small, verify=False)
         return small, run
 
-    def _run(self, example: Any, tasks: Sequence[Named] | None, steps: int, data: Iterable[Any] | None) -> "PruningRun":
-        if self.bn_batches and data is None:
-            raise ContractError(f"bn_batches={self.bn_batches} needs data; call start(..., data=batches)")
-        return PruningRun(self, _Surroundings(example, task_names(tasks), data), self.moments(steps))
-
-
-@dataclass(frozen=True)
-class _Surroundings:
-    """What `start` was given besides the model."""
-
-    example: Any
-    tasks: list[str] | None
-    data: Iterable[Any] | None
+    def _run(self, example: Any, tasks: Sequence[Named] | None, steps: int) -> "PruningRun":
+        return PruningRun(self, example, task_names(tasks), self.moments(steps))
 
 
 class PruningRun(Run):
@@ -159,14 +145,15 @@ class PruningRun(Run):
         dense: The size of the model before the first round.
     """
 
-    def __init__(self, method: StructuredPruning, surroundings: _Surroundings, moments: list[int]) -> None:
+    def __init__(self, method: StructuredPruning, example: Any, tasks: list[str] | None, moments: list[int]) -> None:
         self.method = method
         self.moments = moments
         self.step = 0
         self.done = 0
         self.plans: list[Plan] = []
         self.dense: Dense | None = None
-        self._surroundings = surroundings
+        self._example = example
+        self._tasks = tasks
 
     def after_step(self, model: nn.Module, optimizer: Optimizer) -> nn.Module:
         """Count a step; cut, and let the optimizer's state follow, when a round is due."""
@@ -190,9 +177,8 @@ class PruningRun(Run):
         return model
 
     def _plan(self, model: nn.Module, number: int) -> Planned:
-        around = self._surroundings
         turn = Round(number, self.method.rounds, self.dense)
-        return plan_round(unwrap(model), around.example, self.method, tasks=around.tasks, turn=turn)
+        return plan_round(unwrap(model), self._example, self.method, tasks=self._tasks, turn=turn)
 
     def _cut(self, model: nn.Module, optimizer: Optimizer | None, number: int) -> nn.Module:
         planned = self._plan(model, number)
@@ -201,8 +187,6 @@ class PruningRun(Run):
         self.dense, self.done = planned.dense, number
         if optimizer is not None:
             follow(optimizer, model, small, self.plans[-1])
-        if self.method.bn_batches and self._surroundings.data is not None:
-            reestimate_batchnorm(small, self._surroundings.data, num_batches=self.method.bn_batches)
         return small
 
     def state_dict(self) -> dict[str, Any]:
