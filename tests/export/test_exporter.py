@@ -12,8 +12,8 @@ from tests.export import networks
 from torch import Tensor, nn
 
 from niwaki.contract import Example
-from niwaki.errors import ContractError, ExportError
-from niwaki.export import ExportResult, export, export_each, storing
+from niwaki.errors import ContractError, ExportError, FileError
+from niwaki.export import ExportResult, export, export_each, exporter, storing
 
 
 def run(path: Path | str, *inputs: Tensor) -> dict[str, np.ndarray[Any, Any]]:
@@ -238,8 +238,18 @@ def test_a_model_that_can_not_be_copied(tmp_path: Path) -> None:
 
 def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ExportError, match="can't write"):
+    with pytest.raises(FileError, match="can't write"):
         export(nn.Linear(2, 2), torch.rand(2, 2), tmp_path / "file" / "model.onnx")
+
+
+def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exporter, "write_program", fail)
+    with pytest.raises(FileError, match=r"can't write .*model\.onnx: No space left on device"):
+        export(nn.Linear(2, 2), torch.rand(2, 2), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unchecked_export_says_so_and_the_result_is_plain_data(tmp_path: Path) -> None:

@@ -127,6 +127,12 @@ def test_a_run_without_a_record_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
+def test_a_page_that_cannot_be_written(run: Path) -> None:
+    (run / "report.html").mkdir()
+    with pytest.raises(FileError, match=r"can't write .*report\.html"):
+        write_report(run)
+
+
 def test_a_damaged_line_is_named(run: Path) -> None:
     (run / "metrics.jsonl").write_text('{"stage": "dense"}\n{"stage"')
     with pytest.raises(FileError, match="metrics.jsonl:2: not a line of JSON"):

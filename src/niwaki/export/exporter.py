@@ -8,6 +8,7 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import nn
 
+from niwaki.atomic import atomic_folder, told_as_file_error
 from niwaki.contract import Example, as_examples
 from niwaki.errors import ContractError, ExportError
 from niwaki.export.calls import Call, FlatCall, answers, read_call
@@ -18,7 +19,7 @@ from niwaki.export.inputs import with_batch
 from niwaki.export.quiet import quiet
 from niwaki.export.result import ExportResult
 from niwaki.export.runtime import FileAnswers
-from niwaki.export.storing import settle, staging, write_program
+from niwaki.export.storing import write_program
 
 __all__ = ["export", "export_each"]
 
@@ -66,6 +67,7 @@ def export(
         ContractError: When the example does not fit the model, or several examples are given.
         ExportError: When the model can't be exported (the message names operator and module) or the file gives other
             answers (the message names the task).
+        FileError: When the file can't be written.
 
     Example:
         >>> import tempfile
@@ -86,11 +88,12 @@ def export(
         captured = capture(port, call.tensors, _dynamic_inputs(call, wanted=dynamic_batch), call.batched)
         program = translate(captured, port, (call.names, outputs), opset)
         result = _describe(program, captured, target, comparing)
-        with staging(target) as staged:
-            write_program(program, staged)
+        with atomic_folder(target) as staged:
+            with told_as_file_error(target):
+                result = result.model_copy(update={"bytes": write_program(program, staged)})
             if comparing.check:
                 result = _compared(result, FileAnswers(staged, result.inputs), port, call, comparing, captured)
-            return result.model_copy(update={"bytes": settle(staged, target)})
+        return result
 
 
 def export_each(

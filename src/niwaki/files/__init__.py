@@ -1,6 +1,6 @@
 """Files: models, states and run directories on disk, whole or not at all, and never with code inside."""
 
-from niwaki.files.atomic import write_atomically
+from niwaki.atomic import write_atomically
 from niwaki.files.manifest import Manifest
 from niwaki.files.model import load, read_manifest, save
 from niwaki.files.run_directory import RunDirectory

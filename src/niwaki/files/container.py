@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from niwaki.atomic import atomic_target
 from niwaki.errors import FileError
-from niwaki.files.atomic import atomic_target
 from niwaki.version import __version__
 
 __all__ = ["FORMAT", "read_container", "read_manifest_of", "write_container"]

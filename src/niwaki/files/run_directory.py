@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import yaml
 
+from niwaki.atomic import remove_leftovers, write_atomically
 from niwaki.errors import FileError
-from niwaki.files.atomic import is_leftover, write_atomically
 from niwaki.files.lock import Lock
 
 __all__ = ["RunDirectory"]
@@ -137,9 +137,7 @@ class RunDirectory:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise FileError(f"{self.recipe} can't be read: {error}; begin the run anew in another directory") from None
         _require_same(before, yaml.safe_load(_as_yaml(recipe)), self.recipe)
-        for each in self.path.iterdir():
-            if is_leftover(each):
-                each.unlink(missing_ok=True)
+        remove_leftovers(self.path)
 
 
 def _as_yaml(recipe: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from niwaki.atomic import atomic_target
 from niwaki.contract import name_outputs
 from niwaki.recipes.workplace import Workplace
 
@@ -26,8 +27,10 @@ def draw_scenes(folder: Path, place: Workplace, models: Mapping[str, nn.Module])
 
     Returns:
         The files.
+
+    Raises:
+        FileError: When a picture can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Any] = {}
     for number, (image, targets) in enumerate(place.scenes()):
         drawn[f"{number}.input"] = _as_picture(image)
@@ -62,7 +65,6 @@ def _as_picture(image: Tensor) -> Any:
 
 
 def _write(path: Path, picture: Any) -> Path:
-    partial = path.with_suffix(".part")
-    Image.fromarray(picture).save(partial, format="PNG")
-    partial.replace(path)
+    with atomic_target(path) as partial:
+        Image.fromarray(picture).save(partial, format="PNG")
     return path

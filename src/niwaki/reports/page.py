@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment as Jinja
 from jinja2 import PackageLoader, StrictUndefined
 
+from niwaki.atomic import write_atomically
 from niwaki.records import Record
 from niwaki.reports.charts import curve_chart, validation_chart, width_chart
 from niwaki.reports.material import Material, read_material
@@ -26,13 +27,11 @@ def write_report(directory: Path | str) -> Path:
         The path of the page; it needs no other file and no network.
 
     Raises:
-        FileError: When the run has no record yet, or a file of it is damaged.
+        FileError: When the run has no record yet, a file of it is damaged, or the page can't be written.
     """
     folder = Path(directory)
     page = folder / "report.html"
-    partial = folder / ".report.html.part"
-    partial.write_text(render(read_material(folder)), encoding="utf-8")
-    partial.replace(page)
+    write_atomically(page, render(read_material(folder)))
     return page
 
 

@@ -1,17 +1,16 @@
 """Rooms as bytes: how a sample is packed, and the files that keep samples from being drawn twice."""
 
 import os
-import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
+from niwaki.atomic import atomic_target
 from niwaki.data.rooms.arrays import Bytes, Floats
 from niwaki.data.rooms.render import RENDERER_VERSION, RoomSample, render_room
-from niwaki.errors import DataError
+from niwaki.errors import DataError, FileError
 
 __all__ = ["PLANES", "cache_folder", "pack", "store_file", "stored", "unpack"]
 
@@ -88,19 +87,14 @@ def stored(
     shape = (len(indices), PLANES, *size)
     if _holds(path, shape):
         return path
-    draft = path.with_name(f".{path.stem}.{secrets.token_hex(6)}.npy")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _draw(draft, shape, seed, indices, report)
-        draft.replace(path)
-    except OSError as error:
+        with atomic_target(path) as draft:
+            _draw(draft, shape, seed, indices, report)
+    except FileError as error:
         raise DataError(
-            f"{path}: the cache of rooms can't be written ({error.strerror or error}); "
+            f"the cache of rooms can't be written ({error.__cause__}); "
             "set NIWAKI_CACHE to a folder with space, or cache=False to draw rooms as they are needed"
         ) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink()
     return path
 
 
