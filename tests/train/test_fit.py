@@ -1,19 +1,20 @@
 """The loop against loops written out by hand, and the promises of its surroundings."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from niwaki.balance import DWA, Balancer
+from niwaki.balance import DWA, Balancer, Equal
 from niwaki.contract import Example
 from niwaki.errors import ContractError, DataError, SettingError, TrainingError
+from niwaki.methods.base import Method, Run, Stage
 from niwaki.tasks import Depth, Regression, Task, task_losses
 from niwaki.train import Distillation, Training, evaluate, fit
 from niwaki.train.journal import read_journal
@@ -125,6 +126,81 @@ def test_a_last_group_that_is_not_full_is_averaged_over_what_it_has() -> None:
         weight -= 0.1 * sum(2 * (weight - target) for target in targets) / len(targets)
     assert fitted.model.get_parameter("weight").item() == pytest.approx(weight, rel=1e-5)
     assert fitted.steps == 2
+
+
+class RecordingRun(Run):
+    """Writes down its calls, and whether there was a gradient then; leaves rubbish in the gradients, if it is to."""
+
+    def __init__(self, calls: list[Any], *, rubbish: bool) -> None:
+        self.calls = calls
+        self.rubbish = rubbish
+
+    def note(self, hook: str, model: nn.Module) -> None:
+        self.calls.append((hook, any(each.grad is not None for each in model.parameters())))
+
+    def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
+        assert all(each.requires_grad for each in losses.values())
+        self.note("before_backward", model)
+        if self.rubbish:
+            for each in model.parameters():
+                each.grad = torch.full_like(each, 1e3)
+
+    def penalty(self, model: nn.Module) -> Tensor:
+        self.note("penalty", model)
+        return torch.zeros(())
+
+    def after_backward(self, model: nn.Module) -> None:
+        self.note("after_backward", model)
+
+    def after_step(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> nn.Module:
+        self.note("after_step", model)
+        return model
+
+
+class Recording(Method):
+    """Gives every run one list of calls."""
+
+    stage: ClassVar[Stage] = "sparsify"
+    kind: str = "recording"
+    calls: Any = None
+    rubbish: bool = False
+
+    def start(self, model: nn.Module, *_: Any, **__: Any) -> tuple[nn.Module, Run]:
+        return deepcopy(model), RecordingRun(self.calls, rubbish=self.rubbish)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_hooks_are_called_in_the_order_of_the_contract(
+    accumulate: int, net: nn.Module, tasks: list[Task], squares: Any
+) -> None:
+    calls: list[Any] = []
+
+    class Noting(Equal):
+        def _combine(self, losses: dict[str, Tensor]) -> Tensor:
+            calls.append("balance")
+            return super()._combine(losses)
+
+    batches = [stacked(squares, [index, index + 1]) for index in range(0, 4 * accumulate, 2)]
+    training = Training(**PLAIN, epochs=1, accumulate=accumulate)
+    method = Recording.model_construct(calls=calls)
+    assert fit(net, tasks, batches, training=training, method=method, balance=Noting()).steps == 2
+
+    def step(number: int) -> list[Any]:
+        found: list[Any] = []
+        for batch in range(accumulate):
+            older = batch > 0  # a gradient of this step's batches; at first there is the one of the step before
+            found += [("before_backward", older or number > 0), "balance", ("penalty", older)]
+        return [*found, ("after_backward", True), ("after_step", True)]
+
+    assert calls == [*step(0), *step(1)]
+
+
+def test_gradients_written_before_the_backward_pass_are_lost_as_in_a_users_loop(
+    net: nn.Module, tasks: list[Task], squares: Any, same_bits: SameBits
+) -> None:
+    training = Training(**PLAIN, epochs=2)
+    found = fit(net, tasks, squares, training=training, method=Recording.model_construct(calls=[], rubbish=True))
+    assert same_bits(found.model, bare_loop(net, tasks, squares, training))
 
 
 def test_steps_end_in_the_middle_of_an_epoch(net: nn.Module, tasks: list[Task], squares: Any) -> None:

@@ -30,7 +30,7 @@ class Named(Protocol):
 class Run:
     """All mutable state of a method at work in somebody's training loop. Every hook here does nothing.
 
-    The loop calls the hooks in this order, once for each optimizer step::
+    The loop calls the hooks in this order::
 
         run.before_backward(model, losses)
         optimizer.zero_grad()
@@ -38,6 +38,11 @@ class Run:
         run.after_backward(model)
         optimizer.step()
         model = run.after_step(model, optimizer)
+
+    Where a step accumulates the gradients of several batches, `before_backward`, the balancer and `penalty` are called
+    once for each batch, and all but the first batch find the gradients of those before them; gradients are zeroed after
+    the first `before_backward`, the sum of balanced loss and penalty is divided by the number of batches, and
+    `after_backward` and `after_step` are called once for the step.
 
     Example:
         >>> run = Run()
@@ -60,11 +65,14 @@ class Run:
         return [{"params": list(model.parameters()), "lr": lr, "weight_decay": weight_decay}]
 
     def penalty(self, model: nn.Module) -> Tensor:  # noqa: ARG002 - the hook's signature
-        """Return a scalar that is added to the loss."""
+        """Return a scalar that is added to the balanced loss of each batch."""
         return torch.zeros(())
 
     def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
-        """Look at each task's own loss while its graph is alive."""
+        """Look at each task's own loss while its graph is alive.
+
+        ``grad`` belongs to the loop: take gradients with `torch.autograd.grad`, and keep the graph.
+        """
 
     def after_backward(self, model: nn.Module) -> None:
         """Look at or change the gradients before the optimizer's step."""

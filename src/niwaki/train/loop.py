@@ -62,7 +62,6 @@ class Loop:
         """
         trainee, optimizer = self.trainee, self.trainee.optimizer
         set_lr(optimizer, lr_factor(self.step, self.total, self.training))
-        optimizer.zero_grad(set_to_none=True)
         batches = [self._read(each) for each in raw]
         losses, extras = self._accumulate(batches)
         trainee.run.after_backward(trainee.model)
@@ -98,10 +97,12 @@ class Loop:
         trainee = self.trainee
         sums: dict[str, list[Tensor]] = {}
         others: dict[str, list[Tensor]] = {}
-        for batch in batches:
+        for number, batch in enumerate(batches):
             own, taught = self.losses(batch)
             losses = _joined(own, taught)
             trainee.run.before_backward(trainee.model, losses)
+            if number == 0:
+                trainee.optimizer.zero_grad(set_to_none=True)
             total = self.balance(losses) + trainee.run.penalty(trainee.model)
             trainee.engine.backward(total / len(batches) if len(batches) > 1 else total)
             _gather(sums, own)
