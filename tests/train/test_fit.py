@@ -128,6 +128,31 @@ def test_a_last_group_that_is_not_full_is_averaged_over_what_it_has() -> None:
     assert fitted.steps == 2
 
 
+class Noisy:
+    """Samples that are drawn anew each time."""
+
+    def __init__(self, squares: Any) -> None:
+        self.squares = squares
+
+    def __len__(self) -> int:
+        return len(self.squares)
+
+    def __getitem__(self, index: int) -> Any:
+        x, targets = self.squares[index]
+        return x + torch.randn_like(x), targets
+
+
+def test_noisy_samples_give_the_same_bits_in_this_process_and_in_a_worker(
+    net: nn.Module, tasks: list[Task], squares: Any, same_bits: SameBits
+) -> None:
+    here, there, clean = (
+        fit(net, tasks, data, training=Training(**PLAIN, epochs=2, num_workers=workers))
+        for data, workers in ((Noisy(squares), 0), (Noisy(squares), 1), (squares, 0))
+    )
+    assert same_bits(here.model, there.model)
+    assert not same_bits(here.model, clean.model)
+
+
 class RecordingRun(Run):
     """Writes down its calls, and whether there was a gradient then; leaves rubbish in the gradients, if it is to."""
 

@@ -39,6 +39,17 @@ class Random(Numbers):
         return torch.rand(()), {"age": torch.tensor(float(index))}
 
 
+class RandomByEpoch(Random):
+    """Draws in the collating too."""
+
+    epoch_indexed = True
+
+    @staticmethod
+    def collate_fn(samples: list[Any]) -> Any:
+        x, targets = collate(samples)
+        return x + torch.rand(()), targets
+
+
 def training(**more: Any) -> Training:
     return Training(**{"epochs": 1, "batch_size": 3, "seed": 5, **more})
 
@@ -106,6 +117,20 @@ def test_random_samples_of_workers_repeat() -> None:
     assert values(batches.iterate(1)) == first
     assert values(batches.iterate(1, 1)) == first[1:]
     assert values(batches.iterate(2)) != first
+
+
+@pytest.mark.parametrize("dataset", [Random, RandomByEpoch])
+def test_random_samples_are_the_same_with_any_number_of_workers(dataset: type[Random]) -> None:
+    found = []
+    for workers in (0, 1, 2):
+        batches = DatasetBatches(dataset(6), training(num_workers=workers, batch_size=2), shuffle=True)
+        torch.manual_seed(workers)
+        before = torch.get_rng_state()
+        found.append([x for epoch in range(2) for batch in values(batches.iterate(epoch)) for x in batch])
+        assert batches.calibration(1)[0][0].tolist() == found[-1][:2]
+        assert torch.equal(before, torch.get_rng_state())
+    assert found[0] == found[1] == found[2]
+    assert len(set(found[0])) == 12
 
 
 def test_loading_draws_nothing_from_the_global_generator() -> None:

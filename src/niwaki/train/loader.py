@@ -6,13 +6,13 @@ from itertools import chain, islice
 from typing import Any, Protocol, cast
 
 import torch
-from torch.utils.data import DataLoader, default_collate, get_worker_info
+from torch.utils.data import DataLoader, default_collate
 
 from niwaki.contract import Example
 from niwaki.data import Augmented
 from niwaki.errors import DataError
 from niwaki.train.order import Order
-from niwaki.train.randomness import seed_everything
+from niwaki.train.randomness import own_randomness, seed_host
 from niwaki.train.settings import Training
 
 __all__ = ["Batches", "DatasetBatches", "ReadyBatches", "TaskBatches", "collate", "open_batches"]
@@ -43,9 +43,9 @@ class Batches(Protocol):
 class DatasetBatches:
     """Batches of a map-style data set, in an order that depends on the seed and the epoch alone.
 
-    Samples that are drawn at random come out the same after a resume, also with worker processes: every sample loaded
-    there is given its own seed. A `niwaki.data.Augmented`, and any data set that says ``epoch_indexed = True``, is
-    asked for ``epoch * len(dataset) + index``, and decides by itself.
+    Samples that are drawn at random come out the same after a resume and with any number of worker processes: every
+    sample is given its own seed, by the training's, the epoch and its index. A `niwaki.data.Augmented`, and any data
+    set that says ``epoch_indexed = True``, is asked for ``epoch * len(dataset) + index``.
 
     Args:
         dataset: Has ``__len__`` and ``__getitem__``, which returns ``(x, {task: target})``.
@@ -66,12 +66,13 @@ class DatasetBatches:
         drop_last = shuffle and size >= training.batch_size
         self._order = Order(size, training.batch_size, training.seed if shuffle else None, drop_last=drop_last)
         self.count: int | None = len(self._order)
+        self._samples = _Samples(dataset, training.seed)
         self._loader: DataLoader[Any] = DataLoader(
-            _Positions(dataset, training.seed),  # type: ignore[arg-type]  # DataLoader needs only __getitem__
+            self._samples,  # type: ignore[arg-type]  # a DataLoader with a batch sampler needs only __getitems__
             batch_sampler=cast("Any", self._order),
             num_workers=training.num_workers,
             persistent_workers=training.num_workers > 0,
-            collate_fn=getattr(dataset, "collate_fn", None) or collate,
+            collate_fn=_as_it_is,
             generator=torch.Generator(),
             pin_memory=torch.cuda.is_available(),
         )
@@ -90,10 +91,9 @@ class DatasetBatches:
 
     def calibration(self, count: int) -> list[Any]:
         """Return the first batches of epoch 0, loaded in this process."""
-        order, samples = copy(self._order), self._loader.dataset
+        order = copy(self._order)
         order.epoch, order.start = 0, 0
-        assert self._loader.collate_fn is not None
-        return [self._loader.collate_fn([samples[place] for place in places]) for places in islice(order, count)]
+        return [self._samples.__getitems__(places) for places in islice(order, count)]
 
 
 class ReadyBatches:
@@ -258,21 +258,26 @@ def collate(samples: list[Any]) -> Any:
     return default_collate(samples)
 
 
-class _Positions:
-    """Turns ``(epoch, index)`` into a sample; in worker processes each gets a seed of its own."""
+class _Samples:
+    """Turns places ``(epoch, index)`` into a batch, and draws nothing from the generators around it."""
 
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
         self.epoch_indexed = isinstance(dataset, Augmented) or bool(getattr(dataset, "epoch_indexed", False))
+        self.collate = getattr(dataset, "collate_fn", None) or collate
 
-    def __getitem__(self, place: tuple[int, int]) -> Any:
-        epoch, index = place
-        if self.epoch_indexed:
-            return self.dataset[epoch * len(self.dataset) + index]
-        if get_worker_info() is not None:
-            seed_everything(((self.seed * 1_000_003 + epoch) * 1_000_003 + index) % 2**63)
-        return self.dataset[index]
+    def __getitems__(self, places: list[tuple[int, int]]) -> Any:
+        with own_randomness():
+            return self.collate([self._sample(*place) for place in places])
+
+    def _sample(self, epoch: int, index: int) -> Any:
+        seed_host(((self.seed * 1_000_003 + epoch) * 1_000_003 + index) % 2**63)
+        return self.dataset[epoch * len(self.dataset) + index if self.epoch_indexed else index]
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _length(data: Any) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["own_randomness", "random_state", "seed_everything", "set_random_state"]
+__all__ = ["own_randomness", "random_state", "seed_everything", "seed_host", "set_random_state"]
 
 
 def seed_everything(seed: int) -> None:
@@ -17,9 +17,19 @@ def seed_everything(seed: int) -> None:
     Args:
         seed: Any integer; NumPy gets its lowest 32 bits.
     """
+    seed_host(seed)
+    torch.manual_seed(seed)
+
+
+def seed_host(seed: int) -> None:
+    """Seed the generators of Python, NumPy and torch that live in this process, and none of an accelerator.
+
+    Args:
+        seed: Any integer that torch takes; NumPy gets its lowest 32 bits.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - a user's data set may draw from the global generator
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:
