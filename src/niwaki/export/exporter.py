@@ -20,6 +20,7 @@ from niwaki.export.quiet import quiet
 from niwaki.export.result import ExportResult
 from niwaki.export.runtime import FileAnswers
 from niwaki.export.storing import write_program
+from niwaki.modules import unwrap
 
 __all__ = ["export", "export_each"]
 
@@ -131,9 +132,8 @@ def _single(example: Any) -> Example:
 
 
 def _view(model: nn.Module) -> nn.Module:
-    compiled = model._modules.get("_orig_mod")  # noqa: SLF001 - where torch.compile keeps the module it wraps
     try:
-        view = copy.deepcopy(model if compiled is None else compiled)
+        view = copy.deepcopy(unwrap(model))
     except Exception as error:
         raise ExportError(f"{type(model).__name__} can't be copied, and only a copy is exported: {error}") from error
     view = view.to("cpu").eval().requires_grad_(requires_grad=False)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from niwaki.atomic import atomic_target
 from niwaki.contract import name_outputs
+from niwaki.modules import device_of, evaluating
 from niwaki.recipes.workplace import Workplace
 
 __all__ = ["draw_scenes"]
@@ -42,12 +43,8 @@ def draw_scenes(folder: Path, place: Workplace, models: Mapping[str, nn.Module])
 
 
 def _answer(model: nn.Module, image: Tensor, place: Workplace) -> dict[str, Any]:
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        return name_outputs(model.eval()(image[None]), [task.name for task in place.tasks])
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(model):
+        return name_outputs(model(image[None].to(device_of(model))), [task.name for task in place.tasks])
 
 
 def _truth(number: int, place: Workplace, targets: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,36 +1,10 @@
 """Modules that only wrap another: compiled, distributed, set up by Fabric."""
 
-from typing import cast
-
 from torch import nn
 
+from niwaki.modules import WRAPPED_AS, unwrap
+
 __all__ = ["plain_name", "rewrap", "unwrap"]
-
-_INNER = ("_orig_mod", "_original_module", "_forward_module")
-"""Attributes that hold the wrapped module: of `torch.compile`, and of Lightning Fabric."""
-
-_PARALLEL = (nn.parallel.DistributedDataParallel, nn.DataParallel)
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the module inside any compiling or distributing wrappers.
-
-    Args:
-        model: A module, wrapped or not.
-
-    Returns:
-        The innermost module: the one whose parameter names bear no wrapper's prefix.
-
-    Example:
-        >>> plain = nn.Linear(2, 2)
-        >>> unwrap(nn.DataParallel(plain)) is plain
-        True
-    """
-    while True:
-        inner = _inner(model)
-        if inner is None:
-            return model
-        model = inner
 
 
 def rewrap(model: nn.Module, like: nn.Module) -> nn.Module:
@@ -62,11 +36,4 @@ def plain_name(name: str) -> str:
         >>> plain_name("_orig_mod.encoder.weight")
         'encoder.weight'
     """
-    return ".".join(part for part in name.split(".") if part not in _INNER)
-
-
-def _inner(model: nn.Module) -> nn.Module | None:
-    if isinstance(model, _PARALLEL):
-        return cast("nn.Module", model.module)
-    children = model._modules  # noqa: SLF001 - torch's own registry of children
-    return next((child for key in _INNER if (child := children.get(key)) is not None), None)
+    return ".".join(part for part in name.split(".") if part not in WRAPPED_AS)

@@ -1,0 +1,83 @@
+"""Any torch module from outside: what wraps it, where it lies, and its mode for a while."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import nn
+
+__all__ = ["WRAPPED_AS", "device_of", "evaluating", "unwrap"]
+
+WRAPPED_AS = ("_orig_mod", "_original_module", "_forward_module")
+"""Attributes that hold the wrapped module: of `torch.compile`, and of Lightning Fabric."""
+
+_PARALLEL = (nn.parallel.DistributedDataParallel, nn.DataParallel)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode for a while; afterwards every module is in the mode it was in.
+
+    Args:
+        model: The model.
+
+    Example:
+        >>> net = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
+        >>> with evaluating(net):
+        ...     net[0].training
+        False
+        >>> net[0].training, net[1].training
+        (True, False)
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model lies: the device of its first parameter or buffer.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The device; the CPU for a model without tensors.
+
+    Example:
+        >>> device_of(nn.Linear(2, 2, device="meta")), device_of(nn.ReLU())
+        (device(type='meta'), device(type='cpu'))
+    """
+    return next((each.device for each in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the module inside any compiling or distributing wrappers.
+
+    Args:
+        model: A module, wrapped or not.
+
+    Returns:
+        The innermost module: the one whose parameter names bear no wrapper's prefix.
+
+    Example:
+        >>> plain = nn.Linear(2, 2)
+        >>> unwrap(nn.DataParallel(plain)) is plain
+        True
+    """
+    while True:
+        inner = _inner(model)
+        if inner is None:
+            return model
+        model = inner
+
+
+def _inner(model: nn.Module) -> nn.Module | None:
+    if isinstance(model, _PARALLEL):
+        return cast("nn.Module", model.module)
+    children = model._modules  # noqa: SLF001 - torch's own registry of children
+    return next((child for key in WRAPPED_AS if (child := children.get(key)) is not None), None)
