@@ -1,4 +1,5 @@
 import pickle
+from collections import UserDict
 from typing import Any
 
 import pytest
@@ -62,6 +63,11 @@ def test_tensors_are_found_and_changed_wherever_they_are_nested() -> None:
     assert changed.args[1][1][0].tolist() == [2.0, 2.0]
     assert changed.kwargs["views"]["left"].sum() == 12
     assert x.sum() == 0
+
+
+def test_any_mapping_is_looked_into() -> None:
+    changed = Example(UserDict(x=torch.zeros(2))).map(lambda tensor: tensor + 1)
+    assert changed.args[0]["x"].tolist() == [1.0, 1.0]
 
 
 def test_the_batch_is_the_first_tensors_first_dimension() -> None:

@@ -1,5 +1,6 @@
 import copy
 import random
+from collections import UserDict
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,27 @@ def test_several_examples_need_several_files(tmp_path: Path) -> None:
 def test_misuse_is_explained(tmp_path: Path, model: nn.Module, example: Any, tasks: Any, message: str) -> None:
     with pytest.raises(ContractError, match=message):
         export(model, example, tmp_path / "model.onnx", tasks=tasks)
+
+
+def test_a_wrapped_model_is_exported_as_what_is_inside(tmp_path: Path) -> None:
+    model = nn.DataParallel(nn.Conv2d(3, 2, 1))
+    result = export(model, torch.rand(2, 3, 4, 4), tmp_path / "model.onnx")
+    assert result.inputs == ("input",)
+
+
+def test_numpy_values_and_mappings_of_tensors_find_their_places(tmp_path: Path) -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, views: Any, scale: Any) -> Tensor:
+            answer: Tensor = self.layer(views["left"]) * float(scale[0]) + views["right"]
+            return answer
+
+    views = UserDict(left=torch.rand(4, 3), right=torch.rand(4, 2))
+    result = export(Mixed(), Example(views, scale=np.array([2.0])), tmp_path / "model.onnx")
+    assert result.inputs == ("views.left", "views.right")
 
 
 def test_a_compiled_model_is_exported_as_it_was_before(tmp_path: Path) -> None:

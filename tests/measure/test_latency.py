@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from niwaki.contract import Example
-from niwaki.errors import MeasureError, SettingError
+from niwaki.errors import ExportError, MeasureError, SettingError
 from niwaki.export import export
 from niwaki.measure import Rounds, measure_latency, time_models
 from niwaki.measure.machine import device_in_words, disturbances, load_warning
@@ -118,6 +118,12 @@ def test_a_file_that_takes_other_inputs_is_refused(tmp_path: Path) -> None:
         measure_latency({"m": tmp_path / "m.onnx"}, (x, x), runtimes=["onnxruntime"])
     with pytest.raises(MeasureError, match=r"m.onnx is one file for 2 examples"):
         measure_latency({"m": tmp_path / "m.onnx"}, [x, x], runtimes=["onnxruntime"])
+
+
+def test_a_file_that_onnx_runtime_refuses_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"no protobuf at all")
+    with pytest.raises(ExportError, match=r"ONNX Runtime refuses m\.onnx"):
+        measure_latency({"m": tmp_path / "m.onnx"}, torch.zeros(1), runtimes=["onnxruntime"])
 
 
 def test_waiting_for_a_processor_is_warned_of() -> None:

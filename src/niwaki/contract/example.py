@@ -1,6 +1,6 @@
 """Examples: the inputs of one call of a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from niwaki.errors import ContractError
@@ -50,7 +50,7 @@ class Example:
             change: Called with each tensor, in order.
 
         Returns:
-            A new example; what is no tensor stays.
+            A new example; what is no tensor stays, and any mapping becomes a dict.
         """
         args = [_mapped(value, change) for value in self.args]
         kwargs = {key: _mapped(value, change) for key, value in self.kwargs.items()}
@@ -139,7 +139,7 @@ def _is_tensor(value: Any) -> bool:
 def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     if _is_tensor(value):
         return change(value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _mapped(each, change) for key, each in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_mapped(each, change) for each in value))

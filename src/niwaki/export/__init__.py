@@ -3,5 +3,6 @@
 from niwaki.export.compare import Comparing, Scorer
 from niwaki.export.exporter import export, export_each
 from niwaki.export.result import Agreement, ExportResult
+from niwaki.export.runtime import session
 
-__all__ = ["Agreement", "Comparing", "ExportResult", "Scorer", "export", "export_each"]
+__all__ = ["Agreement", "Comparing", "ExportResult", "Scorer", "export", "export_each", "session"]

@@ -40,9 +40,7 @@ class Call:
     def with_tensors(self, tensors: Sequence[Tensor]) -> Example:
         """Return the example with other tensors in the places of its own."""
         source = iter(tensors)
-        args = [_replace(value, source) for value in self.example.args]
-        kwargs = {key: _replace(value, source) for key, value in self.example.kwargs.items()}
-        return Example(*args, **kwargs)
+        return self.example.map(lambda each: next(source) if isinstance(each, Tensor) else each)
 
 
 def read_call(model: nn.Module, example: Example) -> Call:
@@ -141,15 +139,3 @@ def _named(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(value, list | tuple):
         for i, each in enumerate(value):
             yield from _named(f"{name}.{i}", each)
-
-
-def _replace(value: Any, source: Iterator[Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return next(source)
-    if isinstance(value, Mapping):
-        return {key: _replace(each, source) for key, each in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_replace(each, source) for each in value))
-    if isinstance(value, list | tuple):
-        return type(value)(_replace(each, source) for each in value)
-    return value

@@ -2,7 +2,9 @@
 
 import copy
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +13,34 @@ from niwaki.errors import ExportError
 from niwaki.export.blame import reason
 from niwaki.export.calls import FlatCall
 
-__all__ = ["FileAnswers", "OwnAnswers"]
+__all__ = ["FileAnswers", "OwnAnswers", "session"]
 
 _SILENT = 3  # ONNX Runtime's log level: errors only
+
+
+def session(path: str | Path, threads: int) -> Any:
+    """Open an ONNX file in ONNX Runtime on the CPU.
+
+    Args:
+        path: The file.
+        threads: Threads inside one operator, at least 1; between calls they sleep, so that idle ones disturb nobody.
+
+    Returns:
+        The `onnxruntime.InferenceSession`.
+
+    Raises:
+        ExportError: When ONNX Runtime refuses the file.
+    """
+    import onnxruntime  # noqa: PLC0415 - heavy, and only wanted here
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _SILENT
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ExportError(f"ONNX Runtime refuses {Path(path).name}: {reason(error)}. Try another opset") from error
 
 
 class FileAnswers:
@@ -28,18 +55,10 @@ class FileAnswers:
     """
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
-        import onnxruntime  # noqa: PLC0415 - heavy, and only wanted here
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _SILENT
-        options.intra_op_num_threads = torch.get_num_threads()
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise ExportError(f"ONNX Runtime refuses the exported file: {reason(error)}. Try another opset") from error
+        self._session = session(path, torch.get_num_threads())
         self._names = tuple(names)
         self._taken = {each.name for each in self._session.get_inputs()}
-        self.name = f"onnxruntime {onnxruntime.__version__}"
+        self.name = f"onnxruntime {version('onnxruntime')}"
 
     def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the file's answers, one tensor for each output.

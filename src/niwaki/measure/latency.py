@@ -6,8 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch import nn
 
 from niwaki.contract import Example, as_examples
 from niwaki.errors import MeasureError
@@ -15,6 +14,7 @@ from niwaki.measure.machine import device_in_words, disturbances, load_warning, 
 from niwaki.measure.rounds import Contestant, Rounds, time_rounds
 from niwaki.measure.runtimes import Entry, Subject
 from niwaki.measure.runtimes import runtimes as known_runtimes
+from niwaki.modules import device_of
 from niwaki.records import Latency, Timing
 
 __all__ = ["measure_latency", "time_models"]
@@ -145,11 +145,8 @@ def _interquartile_range(values: Sequence[float]) -> float:
 
 
 def _device(subject: Subject) -> torch.device:
-    if isinstance(subject, nn.Module):
-        return next((tensor.device for tensor in subject.state_dict().values()), torch.device("cpu"))
-    return torch.device("cpu")
+    return device_of(subject) if isinstance(subject, nn.Module) else torch.device("cpu")
 
 
 def _batch(example: Example) -> int:
-    leaves = pytree.tree_leaves((example.args, example.kwargs))
-    return next((int(leaf.shape[0]) for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim), 1)
+    return 1 if example.batch is None else example.batch

@@ -1,7 +1,7 @@
 """Where a model can be timed: each runtime makes a call without arguments out of a model and its examples."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
 from niwaki.errors import MeasureError
-from niwaki.export import export
-from niwaki.export.calls import read_call
+from niwaki.export import export, session
+from niwaki.modules import device_of, evaluating
 from niwaki.registry import Registry
 
 __all__ = ["Entry", "Runtime", "Subject", "runtimes"]
@@ -71,8 +70,8 @@ def eager(entry: Entry, stack: ExitStack) -> Callable[[], object] | None:
     subject = entry.subject
     device = torch.device("cpu")
     if isinstance(subject, nn.Module):
-        stack.enter_context(_evaluating(subject))
-        device = next((tensor.device for tensor in subject.state_dict().values()), device)
+        stack.enter_context(evaluating(subject))
+        device = device_of(subject)
 
     def call() -> None:
         with torch.no_grad():
@@ -95,7 +94,7 @@ def onnxruntime(entry: Entry, stack: ExitStack) -> Callable[[], object] | None:
         The call, or None for a callable that is no module.
 
     Raises:
-        ExportError: When the module can't be exported.
+        ExportError: When the module can't be exported, or ONNX Runtime refuses the file.
         MeasureError: When an exported file does not take the example's inputs.
     """
     if isinstance(entry.subject, Path):
@@ -117,40 +116,21 @@ runtimes.register("onnxruntime")(Runtime(onnxruntime, lambda: version("onnxrunti
 def _export_call(entry: Entry, example: Example, path: Path) -> Callable[[], object]:
     assert isinstance(entry.subject, nn.Module)
     names = export(entry.subject, example, path, tasks=entry.tasks, check=False).inputs
-    feed = dict(zip(names, read_call(entry.subject, example).tensors, strict=True))
-    session = _session(path, entry.threads)
-    taken = {each.name: feed[each.name].numpy() for each in session.get_inputs()}
-    return lambda: session.run(None, taken)
+    feed = dict(zip(names, _arrays(example), strict=True))
+    opened = session(path, entry.threads)
+    taken = {each.name: feed[each.name] for each in opened.get_inputs()}
+    return lambda: opened.run(None, taken)
 
 
 def _file_call(path: Path, example: Example, threads: int) -> Callable[[], object]:
-    session = _session(path, threads)
-    names = [each.name for each in session.get_inputs()]
-    leaves = pytree.tree_leaves((example.args, example.kwargs))
-    tensors = [leaf.detach().cpu().numpy() for leaf in leaves if isinstance(leaf, Tensor)]
-    if len(names) != len(tensors):
-        raise MeasureError(f"{path.name} takes {len(names)} inputs, but the example has {len(tensors)} tensors")
-    feed = dict(zip(names, tensors, strict=True))
-    return lambda: session.run(None, feed)
+    opened = session(path, threads)
+    names = [each.name for each in opened.get_inputs()]
+    arrays = _arrays(example)
+    if len(names) != len(arrays):
+        raise MeasureError(f"{path.name} takes {len(names)} inputs, but the example has {len(arrays)} tensors")
+    feed = dict(zip(names, arrays, strict=True))
+    return lambda: opened.run(None, feed)
 
 
-def _session(path: Path, threads: int) -> Any:
-    import onnxruntime as ort  # noqa: PLC0415  # heavy, and only wanted here
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3  # errors only
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads would disturb who comes next
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode for a while; afterwards every module is in the mode it was in."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+def _arrays(example: Example) -> list[Any]:
+    return [each.detach().cpu().numpy() for each in example.tensors() if isinstance(each, Tensor)]
