@@ -264,3 +264,36 @@ def test_no_code_is_in_the_file(tmp_path: Path, small: nn.Module) -> None:
     length = int.from_bytes(content[:8], "little")
     names = json.loads(content[8 : 8 + length]).keys() - {"__metadata__"}
     assert names == set(small.state_dict())
+
+
+class TiedTrunk(nn.Module):
+    """A weight used by two layers, and a module under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 32, 3, padding=1)
+        self.second = nn.Conv2d(32, 32, 3, padding=1)
+        self.third = nn.Conv2d(32, 32, 3, padding=1)
+        self.third.weight = self.second.weight
+        self.again = self.second
+        self.head = nn.Conv2d(32, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.third(self.again(self.second(self.first(x).relu()).relu()).relu()))  # type: ignore[no-any-return]  # a module call
+
+
+def test_a_cut_model_with_tied_weights_comes_back(tmp_path: Path) -> None:
+    example = torch.randn(1, 3, 8, 8)
+    small = nw.prune(nw.prune(TiedTrunk(), example, channels=0.75), example, channels=0.7)
+    save(small, tmp_path / "small.safetensors")
+    again = load(TiedTrunk(), tmp_path / "small.safetensors")
+    assert again.third.weight is again.second.weight
+    assert again.again is again.second
+    assert again.second.weight.shape[0] < 32
+    torch.testing.assert_close(again(example), small(example), rtol=0, atol=0)
+
+
+def test_a_model_file_can_be_read_by_whom_other_new_files_can(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    save(nn.Linear(2, 2), tmp_path / "model.safetensors")
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -22,15 +22,16 @@ def require_dense_fit(model: nn.Module, tensors: Mapping[str, Tensor], plans: Se
     Raises:
         FileError: Naming the first tensor that differs, its shape in the model and in the dense model of the file.
     """
+    mine = stored_names(model)
     grown = {name: list(each.shape) for name, each in tensors.items()}
     for plan in plans:
-        for (name, dim), removed in plan.removed_positions().items():
-            if name in grown:
+        for (cut, dim), removed in plan.removed_positions().items():
+            for name in _names_of(cut, mine) & grown.keys():
                 grown[name][dim] += len(removed)
-    for name, mine in stored_names(model).items():
-        if name in grown and list(mine.shape) != grown[name]:
+    for name, each in mine.items():
+        if name in grown and list(each.shape) != grown[name]:
             raise FileError(
-                f"{path} does not fit: {name!r} is {list(mine.shape)} in the model given, but {grown[name]} in the "
+                f"{path} does not fit: {name!r} is {list(each.shape)} in the model given, but {grown[name]} in the "
                 "dense model the file was cut from; build the model with the settings it had then, before any cut"
             )
 
@@ -102,6 +103,11 @@ def stored_names(model: nn.Module) -> dict[str, Tensor]:
     """Return the tensors a model's state dict names, as the objects the model holds."""
     found = model.state_dict(keep_vars=True)
     return {name: each for name, each in found.items() if isinstance(each, Tensor)}
+
+
+def _names_of(name: str, tensors: Mapping[str, Tensor]) -> set[str]:
+    """Return every name of the tensor that has a name: a plan knows a tied one by its first alone."""
+    return {name, *(other for other, each in tensors.items() if each is tensors.get(name))}
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
