@@ -84,9 +84,9 @@ def _follows(one: Tensor, other: Any) -> bool:
         return True
     if not isinstance(other, Tensor) or one.shape != other.shape:
         return False
-    finite = one.isfinite() & other.isfinite()
-    signal = _largest((one.double() - other.double())[finite])
-    return signal > _SIGNAL * TOLERANCE * max(1.0, _largest(one.double()[finite]))
+    first, second = _wide(one), _wide(other)
+    finite = first.isfinite() & second.isfinite()
+    return _largest((first - second)[finite]) > _SIGNAL * TOLERANCE * max(1.0, _largest(first[finite]))
 
 
 def _agreement(name: str, pairs: list[tuple[Tensor, Any]]) -> Agreement:
@@ -97,9 +97,14 @@ def _agreement(name: str, pairs: list[tuple[Tensor, Any]]) -> Agreement:
                 f"output {name!r} of the cut model is {shape}, of the dense one {tuple(oracle.shape)}; outputs keep "
                 "their shape: the code that makes it reads a size that was cut"
             )
-    wide = [(oracle.double(), answer.double(), oracle.isfinite()) for oracle, answer in pairs]
-    error = max(_largest((oracle - answer)[finite]) for oracle, answer, finite in wide)
-    return Agreement(name, error, max(_largest(oracle[finite]) for oracle, _, finite in wide))
+    wide = [(_wide(oracle), _wide(answer)) for oracle, answer in pairs]
+    error = max(_largest((oracle - answer)[oracle.isfinite()]) for oracle, answer in wide)
+    return Agreement(name, error, max(_largest(oracle[oracle.isfinite()]) for oracle, _ in wide))
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64 on the CPU: not every device has it."""
+    return tensor.cpu().double()
 
 
 def _largest(values: Tensor) -> float:

@@ -151,7 +151,7 @@ def _run(small: nn.Module, program: Program) -> tuple[list[TorchCall], Exception
     watch = SizeWatch()
     twin = copy.deepcopy(small).train(program.training)
     try:
-        with seeded(), torch.no_grad(), watch:
+        with seeded(twin), torch.no_grad(), watch:
             program.example.call(twin)
     except Exception as error:  # noqa: BLE001 - whatever the user's forward raises is what the trial is for
         return watch.calls, error

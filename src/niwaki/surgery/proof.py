@@ -14,7 +14,7 @@ from niwaki.graph import Channels, Program
 from niwaki.surgery.compare import Agreement, agreements, vague_outputs
 from niwaki.surgery.kept import Mask
 from niwaki.surgery.operators import DROPOUTS, plain_operator
-from niwaki.surgery.rehearsal import answers, draw, randomised, seeded
+from niwaki.surgery.rehearsal import answers, draw, has_float64, randomised, seeded
 from niwaki.surgery.silence import Oracle, own_tensors
 from niwaki.surgery.tensors import named_tensors
 
@@ -51,9 +51,9 @@ def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
 
     Two inputs are run: one drawn like the example, and the example (in large programs the second only to see whether
     answers change). Pools that return indices decide near-ties as the oracle does; where float32 disagrees all the
-    same, float64 decides, since a comparison may fall either way. Where an output hardly depends on the input, or cut
-    weights are zero, a comparison would prove nothing: it is made on copies of both models with random weights and
-    calibrated batch norms.
+    same, float64 decides on devices that have it, since a comparison may fall either way. Where an output hardly
+    depends on the input, or cut weights are zero, a comparison would prove nothing: it is made on copies of both models
+    with random weights and calibrated batch norms.
 
     Args:
         candidate: The cut.
@@ -111,16 +111,17 @@ class _Rehearsal:
         self._candidate = candidate
         self._program = program
         self._inputs = [draw(program.example, seed), program.example]
-        weights = candidate.weights or own_tensors(program)
-        wide = any(tensor.dtype == torch.float64 for tensor in weights.values())
+        weights = (candidate.weights or own_tensors(program)).values()
+        wide = any(tensor.dtype == torch.float64 for tensor in weights)
+        self._may_widen = not wide and has_float64(weights)
         self._dtype = torch.float64 if wide else torch.float32
         self._answers = [self._answer(each, self._dtype) for each in self._inputs]
         self.vague = vague_outputs(program, self._answers)
 
     def compare(self) -> None:
-        """Compare in float32 and, where that disagrees, in float64."""
+        """Compare in float32 and, where that disagrees and the device has it, in float64."""
         found = self._agreements(self._dtype)
-        if self._dtype != torch.float64 and not all(each.holds for each in found):
+        if self._may_widen and not all(each.holds for each in found):
             with suppress(SurgeryError, RuntimeError):  # code that insists on float32 has only the first verdict
                 found = self._agreements(torch.float64)
         wrong = next((each for each in found if not each.holds), None)
@@ -138,7 +139,7 @@ class _Rehearsal:
         oracle = Oracle(program, candidate.channels, candidate.removed, tensors=candidate.weights, dtype=dtype)
         expected, given = [], []
         for i, each in enumerate(self._inputs[: 1 if _large(program) else None]):
-            with seeded():
+            with seeded(candidate.small):
                 expected.append(oracle.answers(each))
             known = dtype == self._dtype and not oracle.choices
             given.append(self._answers[i] if known else self._answer(each, dtype, oracle.choices))

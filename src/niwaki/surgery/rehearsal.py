@@ -2,8 +2,8 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from niwaki.graph.paths import doubled
 from niwaki.surgery.batchnorm import reestimate_batchnorm
 from niwaki.surgery.chance import WithoutChance
 
-__all__ = ["answers", "draw", "failing_module", "randomised", "seeded"]
+__all__ = ["answers", "draw", "failing_module", "has_float64", "randomised", "seeded"]
 
 
 @torch.no_grad()
@@ -40,10 +40,10 @@ def answers(
         SurgeryError: When its forward raises; the message names the module.
     """
     twin = copy.deepcopy(model).to(dtype).train(training)
-    args, kwargs = pytree.tree_map(lambda value: _cast(value, dtype), (inputs.args, inputs.kwargs))
+    cast = inputs.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
     try:
-        with seeded(), _default_type(dtype), WithoutChance(choices):
-            return pytree.tree_leaves(twin(*args, **kwargs))
+        with seeded(twin), _default_type(dtype), WithoutChance(choices):
+            return pytree.tree_leaves(cast.call(twin))
     except Exception as error:
         name, kind = failing_module(twin, error)
         raise SurgeryError(
@@ -75,6 +75,22 @@ def failing_module(model: nn.Module, error: BaseException) -> tuple[str, str]:
     return names[id(found)] or kind, kind
 
 
+def has_float64(tensors: Iterable[Tensor]) -> bool:
+    """Tell whether the devices of some tensors compute in float64, which Apple's do not.
+
+    Args:
+        tensors: What a model holds.
+
+    Returns:
+        Whether all do.
+
+    Example:
+        >>> has_float64([torch.zeros(1)])
+        True
+    """
+    return all(tensor.device.type != "mps" for tensor in tensors)
+
+
 def draw(example: Example, seed: int) -> Example:
     """Draw inputs like an example: normal with its mean and spread; integers and truth values in another order.
 
@@ -87,19 +103,18 @@ def draw(example: Example, seed: int) -> Example:
     """
     generator = torch.Generator().manual_seed(seed)
 
-    def like(value: Any) -> Any:
-        if not isinstance(value, Tensor) or not value.numel():
+    def like(value: Tensor) -> Tensor:
+        if not value.numel():
             return value
         if not value.is_floating_point():
             order = torch.randperm(value.numel(), generator=generator).to(value.device)
             return value.flatten()[order].reshape(value.shape)
-        wide = value.double()
+        wide = value.cpu().double()  # float64 is not on every device
         spread = wide.std().item() if value.numel() > 1 else 0.0
-        noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.device)
-        return (wide.mean() + (spread if spread > 1e-3 else 1.0) * noise).to(value.dtype)
+        noise = torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        return (wide.mean() + (spread if spread > 1e-3 else 1.0) * noise).to(value.dtype).to(value.device)
 
-    args, kwargs = pytree.tree_map(like, (example.args, example.kwargs))
-    return Example(*args, **kwargs)
+    return example.map(like)
 
 
 def randomised(model: nn.Module, examples: Sequence[Example], seed: int, *, draws: int = 4) -> nn.Module:
@@ -119,7 +134,7 @@ def randomised(model: nn.Module, examples: Sequence[Example], seed: int, *, draw
     with torch.no_grad():
         for name, parameter in twin.named_parameters():
             if parameter.is_floating_point():
-                parameter.copy_(_random(name, parameter, generator))
+                parameter.copy_(_random(name, parameter, generator).to(parameter.dtype))
     if any(isinstance(module, _NormBase) and module.track_running_stats for module in twin.modules()):
         reestimate_batchnorm(twin, [draw(doubled(each), seed + 1 + i) for i in range(draws) for each in examples])
     return twin
@@ -134,15 +149,21 @@ def _random(name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
     return 0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
 
 
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
-
-
 @contextmanager
-def seeded() -> Iterator[None]:
-    """Let random operators draw the same numbers each time, and the caller's generator go on as if none had run."""
-    with torch.random.fork_rng(devices=[]):
+def seeded(model: nn.Module) -> Iterator[None]:
+    """Let random operators draw the same numbers each time, and the caller's generators go on as if none had run.
+
+    Args:
+        model: What is run: the generators of its devices are meant, and that of the CPU.
+    """
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type != "cpu"}
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[]))
         torch.default_generator.manual_seed(0)
+        for device in devices:
+            stack.enter_context(torch.random.fork_rng(devices=[device], device_type=device.type))
+            fresh = torch.Generator(device).manual_seed(0).get_state()
+            torch.get_device_module(device.type).set_rng_state(fresh, device)
         yield
 
 
