@@ -4,18 +4,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
 from niwaki.errors import GraphError
 
 __all__ = ["doubled", "example_from_spec"]
-
-
-def _batch_size(example: Example) -> int | None:
-    tensors = [leaf for leaf in pytree.tree_leaves((example.args, example.kwargs)) if isinstance(leaf, Tensor)]
-    sizes = [int(tensor.shape[0]) for tensor in tensors if tensor.ndim > 0]
-    return sizes[0] if sizes else None
 
 
 def doubled(example: Example) -> Example:
@@ -33,14 +26,12 @@ def doubled(example: Example) -> Example:
         >>> doubled(Example(torch.zeros(1, 3))).args[0].shape
         torch.Size([2, 3])
     """
-    size = _batch_size(example)
+    size = example.batch
 
-    def twice(leaf: Any) -> Any:
-        carries = isinstance(leaf, Tensor) and leaf.ndim > 0 and leaf.shape[0] == size
-        return torch.cat([leaf, leaf]) if carries else leaf
+    def twice(tensor: Tensor) -> Tensor:
+        return torch.cat([tensor, tensor]) if tensor.ndim > 0 and tensor.shape[0] == size else tensor
 
-    args, kwargs = pytree.tree_map(twice, (example.args, example.kwargs))
-    return Example(*args, **kwargs)
+    return example.map(twice)
 
 
 def example_from_spec(spec: dict[str, Any], seed: int) -> Example:
