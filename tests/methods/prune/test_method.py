@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from niwaki.balance import Equal
-from niwaki.errors import BudgetError, ContractError, SettingError
+from niwaki.errors import BudgetError, ContractError, SettingError, SurgeryError
 from niwaki.methods import Magnitude, Run, StructuredPruning
+from niwaki.methods.prune.selecting import plan_round
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of
 from niwaki.tasks import Depth, Segmentation, task_losses
@@ -143,6 +144,14 @@ def test_out_of_reach_is_said_before_training(make_net: Make, example: Tensor) -
     method = StructuredPruning(budget=Budget(macs=0.001), rounds=3)
     with pytest.raises(BudgetError, match="the smallest reachable is macs="):
         method.start(make_net(), example, steps=300)
+
+
+def test_a_cut_of_another_size_than_planned_is_refused(make_net: Make, example: Tensor) -> None:
+    planned = plan_round(make_net(), example, StructuredPruning(budget=Budget(channels=0.5)))
+    small = planned.cut(make_net())
+    assert sum(each.numel() for each in small.parameters()) == planned.params
+    with pytest.raises(SurgeryError, match=rf"left {planned.params:,} parameters where 7 were planned"):
+        planned._replace(params=7).cut(make_net())
 
 
 def test_a_method_without_a_budget_is_refused() -> None:

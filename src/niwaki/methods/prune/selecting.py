@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from niwaki.contract import as_examples, describe_example
+from niwaki.errors import SurgeryError
 from niwaki.graph import Channels, find_channels, planned_size, trace
 from niwaki.methods.prune.allocation import Allocation, allocate
 from niwaki.methods.prune.budget import Counts, Target, meet
@@ -63,9 +64,18 @@ class Planned(NamedTuple):
     params: int
 
     def cut(self, model: nn.Module) -> nn.Module:
-        """Cut the model that was planned for, and check its size."""
+        """Cut the model that was planned for, and check its size.
+
+        Raises:
+            SurgeryError: When the small model has another number of parameters than was planned.
+        """
         small = cut(model, self.plan, channels=self.channels)
-        assert sum(parameter.numel() for parameter in small.parameters()) == self.params
+        found = sum(parameter.numel() for parameter in small.parameters())
+        if found != self.params:
+            raise SurgeryError(
+                f"the cut left {found:,} parameters where {self.params:,} were planned: the budget was not met as "
+                "counted; cut the model that was planned for, or report this"
+            )
         return small
 
 
