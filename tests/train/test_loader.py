@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from niwaki.contract import Example
 from niwaki.data import Augment, Augmented
@@ -206,6 +206,19 @@ def test_tasks_with_own_data_calibrate_together() -> None:
     assert [sorted(batch) for batch in batches.calibration(5)] == [["a", "b"], ["a", "b"]]
     batches.load_state(batches.state())
     assert len(list(islice(batches.iterate(1), 2))) == 2
+
+
+def test_an_iterable_data_set_with_a_length_is_an_iterable_of_batches() -> None:
+    class Stream(IterableDataset[int]):
+        def __len__(self) -> int:
+            return 3
+
+        def __iter__(self) -> Iterator[int]:
+            return iter(range(3))
+
+    batches = open_batches(Stream(), training(), shuffle=True)
+    assert isinstance(batches, ReadyBatches)
+    assert (batches.count, list(batches.iterate(0))) == (3, [0, 1, 2])
 
 
 def test_several_inputs_stay_one_call() -> None:

@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Any, Protocol, cast
 
 import torch
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from niwaki.contract import Example
 from niwaki.data import Augmented
@@ -206,8 +206,8 @@ def open_batches(data: Any, training: Training, *, shuffle: bool, keep: int = 0)
     """Read what a user gives as data.
 
     Args:
-        data: A map-style data set of samples; a list, `DataLoader` or other iterable of batches; or a dict of these by
-            task.
+        data: A map-style data set of samples; a list, `DataLoader`, `IterableDataset` or other iterable of batches; or
+            a dict of these by task.
         training: Settings of the loading.
         shuffle: Whether a data set's samples come in random order.
         keep: How many batches `Batches.calibration` will be asked for.
@@ -288,6 +288,6 @@ def _length(data: Any) -> int | None:
 
 
 def _is_dataset(data: Any) -> bool:
-    if isinstance(data, list | tuple | DataLoader):
-        return False  # a list is an iterable of batches
+    if isinstance(data, list | tuple | DataLoader | IterableDataset):
+        return False  # iterables of batches, though they have a length and torch's base class has __getitem__
     return hasattr(data, "__len__") and hasattr(data, "__getitem__")
