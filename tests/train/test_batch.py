@@ -4,7 +4,10 @@ from torch import Tensor
 
 from niwaki.contract import Example
 from niwaki.errors import DataError
+from niwaki.tasks import Regression
 from niwaki.train.batch import answers, read_batch, relocate
+from niwaki.train.job import first_example
+from niwaki.train.loader import ReadyBatches
 
 X, Y = torch.zeros(2, 3), torch.ones(2)
 
@@ -54,6 +57,18 @@ def test_relocation_reaches_inputs_and_targets() -> None:
     (call,) = moved.calls
     assert call.example.args[0].is_contiguous(memory_format=torch.channels_last)
     assert {call.example.args[0].dtype, call.example.kwargs["mask"].dtype, moved.targets["a"].dtype} == {torch.float64}
+
+
+def test_nested_inputs_are_laid_out_and_cut_to_one_sample_too() -> None:
+    picture, pair = torch.zeros(2, 3, 4, 5), {"low": torch.zeros(2, 3, 2, 2), "high": [torch.zeros(2, 7), X[:1]]}
+    inputs = Example(pair, picture, scale=2.0)
+    (call,) = relocate(read_batch((inputs, {"a": Y}), ["a"]), lambda value: value, channels_last=True).calls
+    low = call.example.args[0]["low"]
+    assert low.is_contiguous(memory_format=torch.channels_last)
+    assert not low.is_contiguous()
+    one = first_example(ReadyBatches([(inputs, {"a": Y})]), [Regression(name="a")])
+    assert [tuple(each.shape) for each in one.tensors()] == [(1, 3, 2, 2), (1, 7), (1, 3), (1, 3, 4, 5)]
+    assert one.kwargs == {"scale": 2.0}
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def relocate_example(example: Any, move: Callable[[Any], Any], *, channels_last:
         return value
 
     args, kwargs = move((example.args, example.kwargs))
-    return Example(*map(lay, args), **{name: lay(value) for name, value in kwargs.items()})
+    return Example(*args, **kwargs).map(lay)
 
 
 def _pair(batch: Any) -> tuple[Any, Any]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from niwaki.balance import Balancer, Equal
 from niwaki.contract import Example
@@ -173,10 +172,6 @@ def first_example(batches: Batches, tasks: Sequence[Task]) -> Any:
 
 
 def _one_sample(example: Example) -> Example:
-    tensors = [each for each in (*example.args, *example.kwargs.values()) if isinstance(each, Tensor) and each.dim()]
-    size = tensors[0].shape[0] if tensors else 0
-
-    def first(value: Any) -> Any:
-        return value[:1] if isinstance(value, torch.Tensor) and value.dim() and value.shape[0] == size else value
-
-    return Example(*map(first, example.args), **{name: first(value) for name, value in example.kwargs.items()})
+    """Return the first sample of a batch: of every tensor that is as long as the batch, wherever it lies."""
+    size = example.batch
+    return example.map(lambda each: each[:1] if len(each.shape) > 0 and each.shape[0] == size else each)
