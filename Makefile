@@ -27,7 +27,7 @@ $(VENV)/docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 setup: $(VENV)/dev  ## Make the virtual environment with everything for development
 
 demo: $(VENV)/user  ## Train, prune, fine-tune, export, measure and report on the built-in rooms
-	$(BIN)/niwaki demo --out runs/demo
+	$(BIN)/niwaki demo --out runs/demo $(if $(wildcard runs/demo/recipe.yaml),--resume)
 
 lint: $(VENV)/dev  ## Style of package, tests and benchmarks
 	$(BIN)/ruff check .

@@ -30,7 +30,10 @@ def _entries(what: Shelf) -> list[tuple[str, str]]:
         from niwaki.recipes import find_recipe, recipe_names
 
         return [(name, find_recipe(name).about) for name in recipe_names()]
-    return [(name, _first_sentence(thing)) for name, thing in _registry(what).items()]
+    names: dict[Any, list[str]] = {}
+    for name, thing in _registry(what).items():
+        names.setdefault(thing, []).append(name)
+    return [(", ".join(each), _first_sentence(thing)) for thing, each in names.items()]
 
 
 def _registry(what: Shelf) -> Any:

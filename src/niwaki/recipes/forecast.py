@@ -17,8 +17,11 @@ __all__ = ["Forecast", "forecast"]
 
 _TRIAL_STEPS = 4
 _TRIAL_SAMPLES = 32
-_STATES = 3
-"""Copies of the weights in a checkpoint: the model, and two moments of Adam; the best epoch's adds another."""
+_COPIES = 4
+"""Of the weights, in a checkpoint: the model, the best epoch's, and two moments of Adam."""
+_TRIPS = 3
+"""How often the measured split is gone through: parent, control and small."""
+_EXPORT_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -75,31 +78,36 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
     dense = place.build()
     started, run = recipe.method.start(dense, place.example, place.tasks, steps=_steps(place, recipe.finetune))
     small = run.finish(started)
+    stages = {"dense": (dense, recipe.training), "control": (dense, recipe.finetune), "small": (small, recipe.finetune)}
+    if not recipe.control:
+        del stages["control"]
     names = [task.name for task in place.tasks]
-    costs = [measure(model, place.example, tasks=names) for model in (dense, small)]
-    per_step = {"dense": _seconds_per_step(place, dense), "small": _seconds_per_step(place, small)}
+    costs = {model: measure(model, place.example, tasks=names) for model in (dense, small)}
     per_sample = _seconds_per_sample(place, dense)
-    return _add_up(place, costs, per_step, per_sample)
+    seconds = {
+        stage: _steps(place, training) * _seconds_per_step(place, model, training)
+        + _validations(place, training) * len(place.splits.val) * per_sample
+        for stage, (model, training) in stages.items()
+    }
+    checkpoints = sum(costs[model].whole.bytes * _COPIES for model, _ in stages.values())
+    files = costs[dense].whole.bytes + 2 * costs[small].whole.bytes
+    return Forecast(
+        steps={stage: _steps(place, training) for stage, (_, training) in stages.items()},
+        seconds=seconds | {"measuring": _TRIPS * len(place.measured[1]) * per_sample + _EXPORT_SECONDS},
+        disk_bytes=checkpoints + files,
+        dense=costs[dense],
+        small=costs[small],
+        samples=_samples(place),
+    )
 
 
-def _add_up(place: Workplace, costs: list[Cost], per_step: dict[str, float], per_sample: float) -> Forecast:
-    recipe, splits = place.recipe, place.splits
-    lengths = {"dense": _steps(place, recipe.training)}
-    later = ("control", "small") if recipe.control else ("small",)
-    lengths |= {stage: _steps(place, recipe.finetune) for stage in later}
-    trainings = {"dense": recipe.training, "control": recipe.finetune, "small": recipe.finetune}
-    seconds = {}
-    for stage, steps in lengths.items():
-        validations = ceil(steps / max(1, _steps_per_epoch(place, trainings[stage]))) / trainings[stage].eval_every
-        each = per_step["small" if stage == "small" else "dense"]
-        seconds[stage] = steps * each + validations * len(splits.val) * per_sample
-    measured = len(place.measured[1])
-    seconds["measuring"] = 3 * measured * per_sample + 30
-    weights = {"dense": costs[0].whole.bytes, "control": costs[0].whole.bytes, "small": costs[1].whole.bytes}
-    disk = sum(weights[stage] * (_STATES + 1) for stage in lengths) + 2 * costs[1].whole.bytes + costs[0].whole.bytes
-    samples = {"train": len(splits.train), "validation": len(splits.val)}
-    samples |= {} if splits.test is None else {"test": len(splits.test)}
-    return Forecast(lengths, seconds, disk, costs[0], costs[1], samples)
+def _samples(place: Workplace) -> dict[str, int]:
+    splits = {"train": place.splits.train, "validation": place.splits.val, "test": place.splits.test}
+    return {name: len(split) for name, split in splits.items() if split is not None}
+
+
+def _validations(place: Workplace, training: Training) -> int:
+    return ceil(_steps(place, training) / _steps_per_epoch(place, training) / training.eval_every)
 
 
 def _steps_per_epoch(place: Workplace, training: Training) -> int:
@@ -111,8 +119,8 @@ def _steps(place: Workplace, training: Training) -> int:
     return training.total_steps(_steps_per_epoch(place, training))
 
 
-def _seconds_per_step(place: Workplace, model: nn.Module) -> float:
-    trial = place.recipe.finetune.model_copy(update={"epochs": None, "steps": 1, "distill": False})
+def _seconds_per_step(place: Workplace, model: nn.Module, training: Training) -> float:
+    trial = training.model_copy(update={"epochs": None, "steps": 1})
     fit(model, place.tasks, place.splits.train, training=trial)
     began = time.perf_counter()
     fit(model, place.tasks, place.splits.train, training=trial.model_copy(update={"steps": 1 + _TRIAL_STEPS}))

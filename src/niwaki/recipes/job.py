@@ -58,12 +58,12 @@ class _Job:
         control = self._fit("control", parent.model) if self.recipe.control else None
         dense = parent.model if control is None else control.model
         result = self._compress(parent.model, None if control is None else self._quality(dense))
-        self._save(dense, "dense.safetensors")
-        self._save(result.model, self.directory.model.name)
+        self._save(dense, self.directory.dense)
+        self._save(result.model, self.directory.model)
         exported = self._export(result.model)
         latency = self._time(dense, result.model)
         self.progress.note("drawing predictions")
-        draw_scenes(self.directory.path / "pictures", self.place, {"dense": dense, "small": result.model})
+        draw_scenes(self.directory.pictures, self.place, {"dense": dense, "small": result.model})
         trainings = {"dense": parent, "control": control, "small": result.fitted}
         record = result.record.model_copy(
             update={
@@ -125,8 +125,8 @@ class _Job:
             progress=self.progress,
         )
 
-    def _save(self, model: nn.Module, name: str) -> None:
-        save(model, self.directory.path / name, tasks=self.place.tasks, example=self.place.example)
+    def _save(self, model: nn.Module, path: Path) -> None:
+        save(model, path, tasks=self.place.tasks, example=self.place.example)
 
     def _export(self, small: nn.Module) -> ExportResult | None:
         if not self.recipe.export:

@@ -89,7 +89,7 @@ def _override(values: dict[str, Any], change: str) -> Place:
 def _explain(source: str, lines: Mapping[Place, int], changed: Sequence[Place], error: SettingError) -> str:
     shown = []
     for problem in _told_once(error.problems, lines):
-        override = next((each for each in changed if problem.place[: len(each)] == each), None)
+        override = next((each for each in changed if _one_holds_the_other(each, problem.place)), None)
         where = f"--set {'.'.join(map(str, override))}" if override else f"{source}:{_line_of(lines, problem.place)}"
         shown.append(f"{where}: {problem}")
     return "\n".join(shown)
@@ -99,6 +99,11 @@ def _told_once(problems: Sequence[Problem], lines: Mapping[Place, int]) -> list[
     """Leave out what `finetune` only inherited: it is told of `training`."""
     inherited = {("finetune", *each.place[1:]) for each in problems if each.place[:1] == ("training",)}
     return [each for each in problems if each.place not in inherited or each.place in lines]
+
+
+def _one_holds_the_other(one: Place, other: Place) -> bool:
+    shared = min(len(one), len(other))
+    return one[:shared] == other[:shared]
 
 
 def _line_of(lines: Mapping[Place, int], place: Place) -> int:

@@ -12,6 +12,7 @@ from niwaki.errors import SettingError
 from niwaki.methods import Method, methods
 from niwaki.models import ModelSettings, models
 from niwaki.settings import Settings, family
+from niwaki.tasks import ReadySettings, ready_tasks
 from niwaki.train import Training
 
 __all__ = ["LatencySettings", "Recipe"]
@@ -42,7 +43,7 @@ class Recipe(Settings):
         name: What the run is called.
         about: One sentence for people.
         data: Which data, of the registry of data.
-        tasks: The tasks as plain data with ``kind``; empty takes the tasks the data offers.
+        tasks: Ready tasks, as plain data with ``kind``; empty takes the tasks the data offers.
         model: Which network, of the registry of models.
         method: How it is made smaller, of the registry of methods.
         balance: A balancer's name, or plain data with ``kind`` and its options.
@@ -60,7 +61,7 @@ class Recipe(Settings):
     name: str
     about: str = ""
     data: Annotated[DataSettings, *family(datasets)]
-    tasks: tuple[dict[str, Any], ...] = ()
+    tasks: tuple[Annotated[ReadySettings, *family(ready_tasks)], ...] = ()
     model: Annotated[ModelSettings, *family(models)]
     method: Annotated[Method, *family(methods)]
     balance: dict[str, Any] = Field(default={"kind": "EW"})

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from niwaki.contract import Example
 from niwaki.errors import ContractError, FileError
 from niwaki.files import load
-from niwaki.recipes.reading import parse_recipe
+from niwaki.recipes.reading import read_recipe
 from niwaki.recipes.workplace import open_workplace
 from niwaki.train import Silent
 
@@ -66,9 +65,7 @@ def _of_run(folder: Path) -> Subject:
     for name in ("recipe.yaml", "dense.safetensors", "model.safetensors"):
         if not (folder / name).exists():
             raise FileError(f"{folder} holds no finished run: {name} is missing; run or resume it first")
-    values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    recipe = parse_recipe(yaml.safe_dump(values), source=str(folder / "recipe.yaml"))
-    place = open_workplace(recipe, Silent())
+    place = open_workplace(read_recipe(folder / "recipe.yaml"), Silent())
     models = {
         "dense": load(place.build(), folder / "dense.safetensors"),
         "small": load(place.build(), folder / "model.safetensors"),
@@ -78,15 +75,16 @@ def _of_run(folder: Path) -> Subject:
 
 def _build(target: str) -> nn.Module:
     module_name, _, attribute = target.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
     try:
         build: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             build = getattr(build, part)
     except (ImportError, AttributeError) as error:
-        raise ContractError(f"{target} can't be imported: {error}; write it as package.module:callable") from None
+        raise ContractError(f"{target} can't be imported: {error}; write it as package.module:callable") from error
     finally:
-        sys.path.pop(0)
+        sys.path.remove(here)
     model = build if isinstance(build, nn.Module) else build()
     if not isinstance(model, nn.Module):
         raise ContractError(f"{target} returned {type(model).__name__}; expected a torch.nn.Module")

@@ -1,5 +1,6 @@
 """The base of every record: frozen plain data that reads back from its own JSON."""
 
+import re
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -7,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from niwaki.errors import FileError
 
 __all__ = ["RecordBase"]
+
+_NUMBERS = re.compile(r"\[\s+-?\d[-+.\deE,\s]*\]")
 
 
 class RecordBase(BaseModel):
@@ -18,12 +21,13 @@ class RecordBase(BaseModel):
         """Return the record as JSON.
 
         Args:
-            indent: Spaces of indentation, or None for one line.
+            indent: Spaces of indentation, or None for one line; a list of numbers stays on its line.
 
         Returns:
             JSON text; `from_json` reads it back to an equal record.
         """
-        return self.model_dump_json(indent=indent)
+        text = self.model_dump_json(indent=indent)
+        return text if indent is None else _NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found[0]), text)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
