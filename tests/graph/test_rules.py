@@ -163,6 +163,37 @@ def test_operators_that_look_across_channels(name: str) -> None:
     assert channels.unknown == ()
 
 
+EMPTY, FIRST = torch.zeros(0), torch.tensor([0])
+RARE = {
+    "two results": (lambda x: x * torch.frexp(x).mantissa, 0),
+    "several views": (lambda x: torch.atleast_2d(x, x)[0], 0),
+    "random numbers of no tensor": (lambda x: x * torch.normal(0.0, 1.0, (8, 1, 1)), 0),
+    "place of a number": (lambda x: x + x.sum().argmax(0), 8),
+    "largest number": (lambda x: x + x.sum().max(0).values + x.sum().topk(1).values, 8),
+    "running number": (lambda x: x + x.sum().cumsum(0) + x.sum().cummax(0).values, 8),
+    "selected number": (lambda x: x + x.sum().index_select(0, FIRST), 8),
+    "a number for a slope": (lambda x: F.prelu(x, x.mean()), 8),
+    "nothing joined": (lambda x: x + torch.cat([EMPTY, EMPTY]).sum(), 8),
+    "one larger of two": (lambda x: torch.maximum(x, x) + torch.max(x, x), 8),
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_rare_forms_of_operators_are_read_or_freeze_what_they_read(name: str) -> None:
+    middle, free = RARE[name]
+    channels = find_channels(trace(image(middle), IMAGE))
+    assert sum(group.size for group in channels.groups if group.reason is None) == free
+
+
+def test_a_bug_in_a_rule_is_no_unknown_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Any) -> Any:
+        raise IndexError("a bug")
+
+    monkeypatch.setitem(RULES, "relu", broken)
+    with pytest.raises(IndexError, match="a bug"):
+        find_channels(trace(image(torch.relu), IMAGE))
+
+
 def test_embeddings_keep_their_rows(check_cut: Check) -> None:
     model = nn.Sequential(nn.Embedding(10, 6), nn.Linear(6, 2))
     channels = check_cut(model, torch.tensor([[1, 2, 3]]))

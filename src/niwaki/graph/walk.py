@@ -186,14 +186,11 @@ class Walker:
 
 
 def _by_rule(call: Call) -> Any:
-    """Apply the node's rule; a use the rule was not written for counts as no rule, which is always sound."""
+    """Apply the node's rule; None where there is none or it does not cover this use, which freezes: always sound."""
     found = find_rule(operator_name(call.node), call.node.target, elementwise.elementwise)
     if found is None or not _is_static(call.node):
         return None
-    try:
-        return found(call)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        return None
+    return found(call)
 
 
 def _gives_tensors(node: fx.Node) -> bool:

@@ -45,8 +45,10 @@ def permute(call: Call) -> Result:
 
 @rule("cat", "concat", "concatenate")
 def cat(call: Call) -> Result:
-    """Concatenate the labels along one dimension, join them in the others."""
+    """Concatenate the labels along one dimension, join them in the others; of nothing it is not covered."""
     nodes = [node for node in call["tensors"] if call.shape(node) != (0,)]
+    if not nodes:
+        return None
     dim = int(call["dim"]) % len(call.out)
     pieces = [_array(call.labels(node)[dim], call.shape(node)[dim]) for node in nodes]
     whole = np.concatenate(pieces)

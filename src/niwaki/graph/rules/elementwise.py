@@ -33,7 +33,9 @@ def broadcast(edges: Edges, operands: Sequence[tuple[Dims, tuple[int, ...]]], ou
 
 @rule("copy", "where", "masked_fill", "_prelu_kernel", "relu6", "selu", "mish", "silu", "celu", "rrelu", "threshold")
 def elementwise(call: Call) -> Result:
-    """Join all operands, aligned right."""
+    """Join all operands, aligned right; several results are not covered."""
+    if call.many:
+        return None
     return broadcast(call.edges, [(call.labels(node), call.shape(node)) for node in call.tensors], call.out)
 
 
@@ -45,8 +47,8 @@ def elementwise(call: Call) -> Result:
     "resolve_conj", "resolve_neg", "_conj", "pin_memory", "cpu", "cuda",
 )  # fmt: skip
 def same_state(call: Call) -> Result:
-    """Keep the labels of the first tensor."""
-    return call.labels(call.main) if call.shape(call.main) == call.out else None
+    """Keep the labels of the first tensor; a form that reads none, such as of ``normal``, is not covered."""
+    return call.labels(call.main) if call.tensors and call.shape(call.main) == call.out else None
 
 
 @rule("native_dropout")
@@ -59,6 +61,6 @@ def with_mask(call: Call) -> Result:
 def prelu(call: Call) -> Result:
     """Join the channels with one slope for each."""
     dims = call.labels("self")
-    if call.shape("weight") != (1,) and len(dims) > 1:
+    if call.shape("weight") not in {(), (1,)} and len(dims) > 1:
         dims[1] = call.edges.unify(dims[1], call.labels("weight")[0])
     return dims

@@ -10,8 +10,10 @@ __all__ = ["embedding", "gather", "index", "index_select"]
 
 @rule("index_select")
 def index_select(call: Call) -> Result:
-    """Freeze the dimension selected from: the index counts its positions."""
+    """Freeze the dimension selected from: the index counts its positions; of a number it is not covered."""
     dims, dim = call.labels("self"), call.dim("self")
+    if not dims:
+        return None
     call.edges.freeze(dims[dim])
     dims[dim] = None
     return dims

@@ -16,8 +16,10 @@ def _with(call: Call, units: Units | None, *names: str) -> Units | None:
 
 @rule("batch_norm", "instance_norm")
 def batch_norm(call: Call) -> Result:
-    """One scale, shift, mean and variance for each channel."""
+    """One scale, shift, mean and variance for each channel; without channels it is not covered."""
     dims = call.labels("input")
+    if len(dims) < 2:
+        return None
     dims[1] = _with(call, dims[1], "weight", "bias", "running_mean", "running_var")
     return dims
 

@@ -8,13 +8,13 @@ __all__ = ["positions", "reduction", "running"]
 
 
 def _reduced(call: Call) -> set[int]:
-    """Return the dimensions a reduction runs over; all of them where none is named."""
+    """Return the dimensions a reduction runs over; all of them where none is named, none of a number."""
     rank = len(call.shape(call.main))
     dim = call.get("dim", call.get("axis"))
-    if dim is None or dim == []:
+    if dim is None or dim == [] or not rank:
         return set(range(rank))
     named = dim if isinstance(dim, list | tuple) else [dim]
-    return {int(each) % max(rank, 1) for each in named}
+    return {int(each) % rank for each in named}
 
 
 def _dropped(call: Call, dims: Dims) -> Dims:
@@ -58,6 +58,8 @@ def _pairwise(call: Call) -> Result:
 def running(call: Call) -> Result:
     """Freeze the dimensions along which positions depend on their order."""
     dims = call.labels(call.main)
+    if not dims:
+        return dims
     named = call.get("dims", call.get("dim"))
     chosen = named if isinstance(named, list | tuple) else [named]
     along = {int(each) % len(dims) for each in chosen} if list(chosen) else set(range(len(dims)))

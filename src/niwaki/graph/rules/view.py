@@ -14,7 +14,9 @@ VIEWS = (
 
 @rule(*VIEWS)
 def view(call: Call) -> Result:
-    """Carry labels from the input's shape to the result's; a view as another type is not covered."""
+    """Carry labels from the input's shape to the result's; another type, or several results, are not covered."""
+    if call.many:
+        return None
     shape, out = call.shape(call.main), call.out
     if call.main.meta["val"].dtype != call.node.meta["val"].dtype:
         return None
