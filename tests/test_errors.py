@@ -1,5 +1,5 @@
 import niwaki.errors
-from niwaki.errors import MissingExtraError, NiwakiError, Problem, SettingError
+from niwaki.errors import MissingExtraError, NiwakiError, Problem, SettingError, did_you_mean
 
 
 def test_one_tree() -> None:
@@ -23,3 +23,8 @@ def test_a_missing_extra_says_how_to_install_it() -> None:
     error = MissingExtraError("balance", "PCGrad")
     assert "pip install 'niwaki[balance]'" in str(error)
     assert str(error).startswith("PCGrad needs")
+
+
+def test_the_closest_name_is_offered_and_only_a_close_one() -> None:
+    assert did_you_mean("decodr.1", ["encoder.2", "decoder.1", "x"]) == "; did you mean 'decoder.1'?"
+    assert did_you_mean("decoder", ["x", "y"]) == did_you_mean("decoder", []) == ""

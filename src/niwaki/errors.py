@@ -19,9 +19,12 @@ __all__ = [
     "SettingError",
     "SurgeryError",
     "TrainingError",
+    "did_you_mean",
 ]
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 class NiwakiError(Exception):
@@ -105,3 +108,23 @@ class MissingExtraError(NiwakiError):
     def __init__(self, extra: str, what: str) -> None:
         super().__init__(f"{what} needs an optional package; install it with: pip install 'niwaki[{extra}]'")
         self.extra = extra
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name.
+
+    Args:
+        name: The name that was asked for.
+        known: The names there are.
+
+    Returns:
+        The closest known name as a question, or nothing when none is close.
+
+    Example:
+        >>> did_you_mean("magnitud", ["magnitude", "random"])
+        "; did you mean 'magnitude'?"
+        >>> did_you_mean("other", ["magnitude", "random"])
+        ''
+    """
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,10 +1,9 @@
 """Registries: names that recipes and the command line know, each with the thing it stands for."""
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Generic, TypeVar
 
-from niwaki.errors import SettingError
+from niwaki.errors import SettingError, did_you_mean
 
 __all__ = ["Registry"]
 
@@ -63,10 +62,8 @@ class Registry(Generic[T]):
         """
         if name in self._things:
             return self._things[name]
-        close = get_close_matches(str(name), self._things, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         known = ", ".join(sorted(self._things)) or "none"
-        raise SettingError(f"unknown {self.what} {name!r}{hint} (known: {known})")
+        raise SettingError(f"unknown {self.what} {name!r}{did_you_mean(str(name), self._things)} (known: {known})")
 
     def names(self) -> tuple[str, ...]:
         """Return every registered name, in order of registration."""

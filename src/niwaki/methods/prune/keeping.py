@@ -1,12 +1,11 @@
 """Which layers the user wants whole: modules, names and patterns, as parameter names."""
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from torch import nn
 
-from niwaki.errors import ContractError
+from niwaki.errors import ContractError, did_you_mean
 
 __all__ = ["kept_parameters", "names_of"]
 
@@ -62,8 +61,7 @@ def kept_parameters(model: nn.Module, keep: Sequence[str]) -> list[str]:
     for pattern in keep:
         fitting = [name for name in parameters if any(fnmatchcase(part, pattern) for part in _owners(name))]
         if not fitting:
-            near = get_close_matches(pattern, [name for name, _ in model.named_modules() if name] + parameters, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(pattern, [name for name, _ in model.named_modules() if name] + parameters)
             raise ContractError(f"keep: {pattern!r} fits no module or parameter of the model{hint}")
         found.update(fitting)
     return [name for name in parameters if name in found]
