@@ -15,12 +15,13 @@ RECIPE = {"method": {"kind": "prune", "budget": {"macs": 0.5}}, "training": {"ep
 
 def test_names_are_those_of_the_house(tmp_path: Path) -> None:
     with RunDirectory(tmp_path / "deep" / "run", RECIPE) as run:
-        names = [run.recipe, run.metrics, run.checkpoint, run.model, run.onnx, run.record, run.report]
+        names = [run.recipe, run.metrics, run.checkpoint, run.dense, run.model, run.onnx, run.record]
         assert [each.name for each in names] == [
-            *("recipe.yaml", "metrics.jsonl", "checkpoint.safetensors"),
-            *("model.safetensors", "model.onnx", "record.json", "report.html"),
+            *("recipe.yaml", "metrics.jsonl", "checkpoint.safetensors", "dense.safetensors"),
+            *("model.safetensors", "model.onnx", "record.json"),
         ]
-        assert {each.parent for each in names} == {run.path}
+        assert (run.report.name, run.pictures.name) == ("report.html", "pictures")
+        assert {each.parent for each in [*names, run.report, run.pictures]} == {run.path}
         assert yaml.safe_load(run.recipe.read_text()) == RECIPE
         assert list(yaml.safe_load(run.recipe.read_text())) == list(RECIPE)
 
@@ -28,6 +29,13 @@ def test_names_are_those_of_the_house(tmp_path: Path) -> None:
 def test_another_run_is_not_written_over(tmp_path: Path) -> None:
     RunDirectory(tmp_path, RECIPE).close()
     with pytest.raises(FileError, match=r"holds a run already \(recipe.yaml\); resume it, or choose another"):
+        RunDirectory(tmp_path, RECIPE)
+
+
+@pytest.mark.parametrize("left", ["dense.safetensors", "checkpoint-dense.safetensors", "pictures"])
+def test_a_run_is_seen_by_any_file_it_leaves(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).mkdir()
+    with pytest.raises(FileError, match=rf"holds a run already \({left}\)"):
         RunDirectory(tmp_path, RECIPE)
 
 

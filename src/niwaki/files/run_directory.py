@@ -17,11 +17,16 @@ _NAMES = {
     "recipe": "recipe.yaml",
     "metrics": "metrics.jsonl",
     "checkpoint": "checkpoint.safetensors",
+    "dense": "dense.safetensors",
     "model": "model.safetensors",
     "onnx": "model.onnx",
     "record": "record.json",
     "report": "report.html",
+    "pictures": "pictures",
 }
+
+_CHECKPOINTS = "checkpoint*.safetensors"
+"""The resumable state, or those of several trainings (`niwaki.train.NamedStage`)."""
 
 
 class RunDirectory:
@@ -69,6 +74,11 @@ class RunDirectory:
         return self.path / _NAMES["checkpoint"]
 
     @property
+    def dense(self) -> Path:
+        """The dense model that the compressed one is compared with."""
+        return self.path / _NAMES["dense"]
+
+    @property
     def model(self) -> Path:
         """The compressed model."""
         return self.path / _NAMES["model"]
@@ -87,6 +97,11 @@ class RunDirectory:
     def report(self) -> Path:
         """The page to look at."""
         return self.path / _NAMES["report"]
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of drawn predictions."""
+        return self.path / _NAMES["pictures"]
 
     def write(self, path: Path, content: str | bytes) -> None:
         """Write one of the run's files, whole or not at all.
@@ -119,7 +134,8 @@ class RunDirectory:
             raise FileError(f"can't make the run directory {self.path}: {error.strerror}; choose another") from None
 
     def _claim(self, recipe: Mapping[str, Any], *, resume: bool) -> None:
-        found = [name for name in _NAMES.values() if (self.path / name).exists()]
+        named = [self.path / name for name in _NAMES.values() if (self.path / name).exists()]
+        found = [each.name for each in dict.fromkeys([*named, *sorted(self.path.glob(_CHECKPOINTS))])]
         if resume:
             self._go_on(recipe)
             return
