@@ -55,7 +55,11 @@ def tree_problems(root: Path, splits: tuple[str, ...], folders: tuple[Folder, ..
         One problem a fault, in the order of the tree.
     """
     if not root.is_dir():
-        yield Problem(str(root), "no such folder", f"a folder with {' and '.join(splits)}")
+        yield Problem(
+            str(root),
+            "no such folder",
+            f"a folder with {' and '.join(splits)}; name it as the data's root (--set data.root=DIR)",
+        )
         return
     for split in splits:
         missing = [each for each in folders if not (root / split / each.name).is_dir()]
