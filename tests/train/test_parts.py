@@ -4,6 +4,7 @@ import io
 import json
 import math
 import random
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,19 @@ import torch
 from rich.console import Console
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 from niwaki.errors import ContractError, FileError, SettingError, TrainingError
-from niwaki.train import Bars, Distillation, NamedStage, Silent
+from niwaki.tasks import Depth
+from niwaki.train import Bars, Distillation, NamedStage, Silent, Training, evaluate
+from niwaki.train import engine as engine_module
 from niwaki.train.averaging import Average
 from niwaki.train.checkpoint import load_optimizer, load_tensors, optimizer_state, require_same, tensors_of
 from niwaki.train.distill import Teacher, continuous_distance, soft_class_distance
 from niwaki.train.engine import Engine, computes_bfloat16
 from niwaki.train.guard import Guard, blame_gradient
 from niwaki.train.journal import Journal, read_journal
+from niwaki.train.loader import open_batches
 from niwaki.train.randomness import own_randomness, random_state, seed_everything, set_random_state
 from niwaki.train.saving import check_version
 from niwaki.train.stage import open_stage
@@ -257,6 +262,60 @@ def test_devices_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
         assert Engine("cpu", "auto").precision == expected
         assert computes_bfloat16("cpu") is (expected == "bf16-mixed")
     assert Engine("cpu", "32-true").precision == "32-true"
+
+
+def test_one_of_several_devices_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    class Fabric(engine_module.Fabric):  # type: ignore[misc]  # it ships without types
+        def __init__(self, accelerator: str, devices: Any, **options: Any) -> None:
+            asked.append((accelerator, devices))
+            super().__init__(accelerator="cpu", devices=1, **options)
+
+    monkeypatch.setattr(engine_module, "Fabric", Fabric)
+    for device in ("cuda:1", "cuda", "cpu:0", "auto"):
+        Engine(device, "32-true")
+    assert asked == [("cuda", [1]), ("cuda", 1), ("cpu", 1), ("auto", 1)]
+    with pytest.raises(SettingError, match="device 'cuda:one' can't be used"):
+        Engine("cuda:one")
+
+
+def test_evaluation_runs_where_the_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def engine(device: str, precision: Any) -> Engine:
+        asked.append(device)
+        return Engine("cpu", precision)
+
+    net = nn.Conv2d(1, 1, 1)
+    batch = (torch.ones(1, 1, 2, 2), {"depth": torch.ones(1, 1, 2, 2)})
+    room = import_module("niwaki.train.evaluate")  # the package has a function of this name
+    monkeypatch.setattr(room, "Engine", engine)
+    monkeypatch.setattr(room, "device_of", lambda _: torch.device("cuda:1"))
+    monkeypatch.setattr(net, "to", lambda _: net)
+    evaluate(net, [Depth()], [batch])
+    evaluate(net, [Depth()], [batch], device="cpu")
+    assert asked == ["cuda:1", "cpu"]
+
+
+def test_memory_is_pinned_for_the_device_and_not_for_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned = []
+
+    class Loader(DataLoader[Any]):
+        def __init__(self, *args: Any, pin_memory: bool, **options: Any) -> None:
+            pinned.append(pin_memory)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr("niwaki.train.loader.DataLoader", Loader)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    samples = TensorDataset(torch.ones(2, 1, 2, 2))
+    for pin in (False, True):
+        open_batches({"depth": samples}, Training(steps=1), shuffle=False, pin=pin)
+    assert pinned == [False, True]
+    engine = Engine("cpu", "32-true")
+    assert not engine.pins
+    engine.device = torch.device("cuda:1")
+    assert engine.pins
 
 
 def test_mixed_precision_computes_in_bfloat16_and_answers_in_float32() -> None:

@@ -14,6 +14,7 @@ from niwaki.balance import Balancer, Equal
 from niwaki.errors import MeasureError
 from niwaki.measure import measure
 from niwaki.methods.base import Method
+from niwaki.modules import device_of
 from niwaki.records import Compression, Cost, DeltaRecord, Environment, Quality, Record, delta
 from niwaki.records.delta import CONVENTIONS
 from niwaki.surgery import plans_of
@@ -191,7 +192,7 @@ class _Ruler:
         }
 
     def costs(self, dense: nn.Module, small: nn.Module, data: Any) -> dict[str, Cost]:
-        home = next((each.device for each in dense.parameters()), torch.device("cpu"))
+        home = device_of(dense)
         batches = open_batches(data, self.training, shuffle=True)
         example = relocate_example(first_example(batches, self.tasks), lambda value: move_data_to_device(value, home))
         names = [task.name for task in self.tasks]
@@ -211,7 +212,7 @@ def _deltas(small: Quality, base: Baseline, tasks: Sequence[Task]) -> tuple[dict
 
 
 def _devices(training: Training) -> tuple[str, ...]:
-    device = Engine(training.device, training.precision).device
+    device = Engine.of(training).device
     return (torch.cuda.get_device_name(device),) if device.type == "cuda" else ()
 
 

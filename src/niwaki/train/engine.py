@@ -1,7 +1,7 @@
 """The engine under the loop: Lightning Fabric chooses the device and the precision and runs the backward pass."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning_fabric import Fabric
@@ -9,7 +9,7 @@ from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
 from niwaki.errors import SettingError
-from niwaki.train.settings import Precision
+from niwaki.train.settings import Precision, Training
 
 __all__ = ["Engine", "computes_bfloat16"]
 
@@ -18,7 +18,8 @@ class Engine:
     """One device and one precision.
 
     Args:
-        device: An accelerator of Lightning Fabric: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        device: An accelerator of Lightning Fabric: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``; or one of several:
+            ``"cuda:1"``.
         precision: ``"32-true"``, ``"bf16-mixed"`` or ``"auto"``.
         channels_last: Whether 4-D weights and inputs are laid out channels last.
         compiles: Whether models are compiled.
@@ -41,17 +42,31 @@ class Engine:
         compiles: bool = False,
     ) -> None:
         try:
-            fabric = Fabric(accelerator=device, devices=1)
+            kind, number = _read(device)
+            fabric = Fabric(accelerator=kind, devices=number)
         except (RuntimeError, ValueError) as error:
             raise SettingError(f"device {device!r} can't be used: {error}") from None
-        kind = fabric.device.type
-        self.precision = precision if precision != "auto" else "bf16-mixed" if computes_bfloat16(kind) else "32-true"
+        native: Precision = "bf16-mixed" if computes_bfloat16(fabric.device.type) else "32-true"
+        self.precision = native if precision == "auto" else precision
         if self.precision == "bf16-mixed":  # as a plugin: the precision argument logs a line each time
-            fabric = Fabric(accelerator=device, devices=1, plugins=[MixedPrecision("bf16-mixed", kind)])
+            fabric = Fabric(
+                accelerator=kind, devices=number, plugins=[MixedPrecision("bf16-mixed", fabric.device.type)]
+            )
         self._fabric = fabric
         self.device = fabric.device
         self.channels_last = channels_last
         self.compiles = compiles
+
+    @classmethod
+    def of(cls, training: Training) -> Self:
+        """Return the engine that a training asks for."""
+        options = {"channels_last": training.channels_last, "compiles": training.compile}
+        return cls(training.device, training.precision, **options)
+
+    @property
+    def pins(self) -> bool:
+        """Whether batches come to the device faster from pinned memory."""
+        return self.device.type == "cuda"
 
     def place(self, model: nn.Module) -> nn.Module:
         """Bring a model to the device and its weights into their layout, keeping every parameter object.
@@ -108,6 +123,12 @@ def computes_bfloat16(kind: str) -> bool:
     if kind == "cpu":
         return any(_asks(name) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return False
+
+
+def _read(device: str) -> tuple[str, int | list[int]]:
+    """Return a device's kind, and the list of its one number, or how many devices of the kind are wanted: one."""
+    kind, _, number = device.partition(":")
+    return kind, [int(number)] if number and kind != "cpu" else 1  # a CPU has a count of processes and no numbers
 
 
 def _asks(name: str) -> bool:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from niwaki.errors import DataError
+from niwaki.modules import device_of, evaluating
 from niwaki.records import Quality
 from niwaki.tasks import Evaluation, Protocol, Task
 from niwaki.train.batch import answers, read_batch, relocate
@@ -38,7 +39,7 @@ def evaluate(  # noqa: PLR0913 - what is evaluated, on what, and how; each stand
         tasks: The tasks.
         data: A map-style data set, an iterable of batches ``(x, {task: target})``, or a dict of these by task.
         protocol: ``"pixel"`` (every element of the split counts the same) or ``"mtan"`` (the mean of batch means).
-        device: An accelerator of Lightning Fabric; by default where the model is.
+        device: An accelerator of Lightning Fabric, or ``"cuda:1"`` and the like; by default where the model is.
         precision: ``"32-true"``, ``"bf16-mixed"`` or ``"auto"``.
         batch_size: Samples in a batch, for data that is a data set.
         num_workers: Processes that load samples, for data that is a data set.
@@ -57,10 +58,10 @@ def evaluate(  # noqa: PLR0913 - what is evaluated, on what, and how; each stand
         >>> evaluate(nn.Identity(), [Depth()], [batch])["depth"]["abs"]
         1.0
     """
-    home = next((each.device for each in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    home = device_of(model)
     loading = Training(steps=1, batch_size=batch_size, num_workers=num_workers)
-    engine = Engine(device or home.type, precision)
-    batches = open_batches(data, loading, shuffle=False)
+    engine = Engine(device or str(home), precision)
+    batches = open_batches(data, loading, shuffle=False, pin=engine.pins)
     try:
         return evaluate_batches(model, tasks, batches, engine=engine, protocol=protocol, progress=progress)
     finally:
@@ -94,16 +95,11 @@ def evaluate_batches(
     """
     watch = progress or Silent()
     evaluation = Evaluation(tasks, protocol=protocol)
-    modes = [(module, module.training) for module in model.modules()]
-    forward = engine.wrap(model)
     watch.begin("validating", batches.count)
     try:
-        model.eval()
-        with torch.no_grad(), own_randomness(0):
-            seen = _feed(forward, evaluation, tasks, batches.iterate(0), engine, watch)
+        with evaluating(model), torch.no_grad(), own_randomness(0):
+            seen = _feed(engine.wrap(model), evaluation, tasks, batches.iterate(0), engine, watch)
     finally:
-        for module, mode in modes:
-            module.training = mode
         watch.end()
     if not seen:
         raise DataError("there is nothing to evaluate on: the data holds no batch")

@@ -10,9 +10,11 @@ from torch import nn
 
 from niwaki.balance import Balancer
 from niwaki.methods.base import Method
+from niwaki.modules import device_of
 from niwaki.records import Quality
 from niwaki.tasks import Task, build_tasks
 from niwaki.train.checkpoint import load_tensors, tensors_of
+from niwaki.train.engine import Engine
 from niwaki.train.job import Job
 from niwaki.train.journal import Journal
 from niwaki.train.loader import open_batches
@@ -111,16 +113,17 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         (3, 3, False)
     """
     with own_randomness(training.seed):
+        engine = Engine.of(training)
         keep = training.batchnorm_batches if method is not None else 0
-        batches = open_batches(train_data, training, shuffle=True, keep=keep)
-        job = Job(model, build_tasks(tasks), training, method, batches)
+        batches = open_batches(train_data, training, shuffle=True, keep=keep, pin=engine.pins)
+        job = Job(model, build_tasks(tasks), training, method, batches, engine)
         keeper = open_stage(out)
         saved = job.checkpoint(keeper) if resume else None
         loop = job.loop(saved, balance=balance, teacher=teacher)
         session = Session(
             loop,
             job.batches,
-            open_batches(val_data, training, shuffle=False) if val_data is not None else None,
+            open_batches(val_data, training, shuffle=False, pin=engine.pins) if val_data is not None else None,
             Selection(training.select, job.tasks, reference),
             Journal(keeper.metrics, keeper.name),
             keeper,
@@ -149,9 +152,8 @@ def _finish(session: Session, given: nn.Module) -> Fitted:
     model.zero_grad(set_to_none=True)
     if session.loop.training.channels_last:
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub lacks it
-    home = next((each.device for each in (*given.parameters(), *given.buffers())), torch.device("cpu"))
     return Fitted(
-        model=model.to(home).train(given.training),
+        model=model.to(device_of(given)).train(given.training),
         quality=selection.quality,
         epoch=selection.epoch,
         picked_by=selection.describe() if validated else "last epoch, without validation data",

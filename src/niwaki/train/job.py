@@ -47,6 +47,7 @@ class Job:
         training: Settings.
         method: What is done to the model meanwhile, or None.
         batches: Training data.
+        engine: Device and precision.
     """
 
     model: nn.Module
@@ -54,6 +55,7 @@ class Job:
     training: Training
     method: Method | None
     batches: Batches
+    engine: Engine
 
     @cached_property
     def total(self) -> int:
@@ -67,12 +69,6 @@ class Job:
         if self.batches.count is None:
             raise DataError("the training data has no length, so its epochs can't be counted; give steps= instead")
         return self.training.total_steps(-(-self.batches.count // self.training.accumulate))
-
-    @cached_property
-    def engine(self) -> Engine:
-        """Device and precision."""
-        chosen = self.training
-        return Engine(chosen.device, chosen.precision, channels_last=chosen.channels_last, compiles=chosen.compile)
 
     def settings(self) -> dict[str, Any]:
         """Return what a resume has to agree with, as plain data."""

@@ -51,6 +51,7 @@ class DatasetBatches:
         dataset: Has ``__len__`` and ``__getitem__``, which returns ``(x, {task: target})``.
         training: Holds ``batch_size``, ``num_workers`` and ``seed``.
         shuffle: Whether samples come in random order, and a last batch that is not full is left out.
+        pin: Whether batches are laid into pinned memory, from which a CUDA device takes them faster.
 
     Example:
         >>> samples = [(torch.full((1,), float(i)), {"depth": torch.zeros(1)}) for i in range(4)]
@@ -59,7 +60,7 @@ class DatasetBatches:
         [[2.0, 3.0]]
     """
 
-    def __init__(self, dataset: Any, training: Training, *, shuffle: bool) -> None:
+    def __init__(self, dataset: Any, training: Training, *, shuffle: bool, pin: bool = False) -> None:
         size = len(dataset)
         if size == 0:
             raise DataError("the data set is empty; it needs at least one sample")
@@ -74,7 +75,7 @@ class DatasetBatches:
             persistent_workers=training.num_workers > 0,
             collate_fn=_as_it_is,
             generator=torch.Generator(),
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=pin,
         )
 
     def iterate(self, epoch: int, start: int = 0) -> Iterator[Any]:
@@ -202,7 +203,7 @@ class TaskBatches:
         return chain(first, chain.from_iterable(later))
 
 
-def open_batches(data: Any, training: Training, *, shuffle: bool, keep: int = 0) -> Batches:
+def open_batches(data: Any, training: Training, *, shuffle: bool, keep: int = 0, pin: bool = False) -> Batches:
     """Read what a user gives as data.
 
     Args:
@@ -211,6 +212,7 @@ def open_batches(data: Any, training: Training, *, shuffle: bool, keep: int = 0)
         training: Settings of the loading.
         shuffle: Whether a data set's samples come in random order.
         keep: How many batches `Batches.calibration` will be asked for.
+        pin: Whether a data set's batches are laid into pinned memory.
 
     Returns:
         Its batches.
@@ -219,10 +221,11 @@ def open_batches(data: Any, training: Training, *, shuffle: bool, keep: int = 0)
         DataError: When it is none of these, or empty.
     """
     if isinstance(data, Mapping):
-        opened = {str(k): open_batches(each, training, shuffle=shuffle, keep=keep) for k, each in data.items()}
-        return TaskBatches(opened)
+        return TaskBatches(
+            {str(k): open_batches(each, training, shuffle=shuffle, keep=keep, pin=pin) for k, each in data.items()}
+        )
     if _is_dataset(data):
-        return DatasetBatches(data, training, shuffle=shuffle)
+        return DatasetBatches(data, training, shuffle=shuffle, pin=pin)
     if isinstance(data, Iterable):
         return ReadyBatches(data, keep)
     raise DataError(

@@ -54,7 +54,7 @@ class Training(Settings):
         batch_size: Samples in a batch, for data that is a dataset; batches that come ready keep their size.
         accumulate: Batches whose gradients are averaged into one step, >= 1.
         precision: ``"32-true"``, ``"bf16-mixed"``, or ``"auto"``: bfloat16 where the device computes it natively.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``: an accelerator of Lightning Fabric.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``: an accelerator of Lightning Fabric.
         scheduler: ``"constant"``, or ``"cosine"`` down to ``final_lr`` of the peak.
         warmup: Steps of linear warm-up (an int), or their fraction of all steps (a float up to 1).
         final_lr: What ``"cosine"`` ends at, as a fraction of ``lr``, in [0, 1].
