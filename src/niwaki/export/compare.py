@@ -16,7 +16,7 @@ from niwaki.export.result import Agreement
 from niwaki.export.runtime import FileAnswers, OwnAnswers
 from niwaki.export.verdict import Trial, compare_one, judge
 
-__all__ = ["Comparing", "Findings", "Scorer", "compare"]
+__all__ = ["Comparing", "Findings", "Program", "Scorer", "compare"]
 
 _WANTED = 3  # inputs that count
 _MOST = 20  # inputs drawn to find them
@@ -58,6 +58,19 @@ class Comparing:
 
 
 @dataclass(frozen=True)
+class Program:
+    """What is known of an exported program before it is run.
+
+    Attributes:
+        dynamic: Whether it takes any batch size.
+        chooses: Whether it holds operators whose answer jumps at a tie, as for `judge`.
+    """
+
+    dynamic: bool
+    chooses: bool
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a comparison found."""
 
@@ -77,7 +90,7 @@ class _Labelled:
 
 
 def compare(
-    file: FileAnswers, port: FlatCall, call: Call, names: Sequence[str], how: Comparing, **facts: bool
+    file: FileAnswers, port: FlatCall, call: Call, names: Sequence[str], how: Comparing, program: Program
 ) -> Findings:
     """Compare a file's answers with a model's.
 
@@ -87,7 +100,7 @@ def compare(
         call: The example.
         names: Names of the outputs.
         how: What to compare on.
-        **facts: ``dynamic``: whether the batch is dynamic; ``chooses``: as for `judge`.
+        program: What the file is known to be.
 
     Returns:
         The findings.
@@ -99,9 +112,9 @@ def compare(
     trials: list[list[Trial]] = []
     batches: list[int] = []
     labelled: list[_Labelled] = []
-    for tensors, targets in _candidates(port, call, how, dynamic=facts["dynamic"]):
+    for tensors, targets in _candidates(port, call, how, dynamic=program.dynamic):
         wanted = targets is not None and how.evaluation is not None
-        if not wanted and _enough(trials) and (len(set(batches)) > 1 or not facts["dynamic"]):
+        if not wanted and _enough(trials) and (len(set(batches)) > 1 or not program.dynamic):
             break
         mine, theirs = own(tensors), file(tensors)
         _same_form(names, theirs, mine)
@@ -111,7 +124,7 @@ def compare(
             labelled.append(
                 _Labelled(dict(zip(names, mine, strict=True)), dict(zip(names, theirs, strict=True)), targets)
             )
-    verdict = judge(names, trials, chooses=facts["chooses"])
+    verdict = judge(names, trials, chooses=program.chooses)
     agreement = _with_metrics(verdict.agreement, labelled, how.evaluation)
     notes = _notes(verdict.counted, verdict.flipped, len(trials))
     return Findings(verdict.counted, len(trials), tuple(dict.fromkeys(batches)), agreement, file.name, notes)

@@ -13,7 +13,7 @@ from niwaki.contract import Example, as_examples
 from niwaki.errors import ContractError, ExportError
 from niwaki.export.calls import Call, FlatCall, answers, read_call
 from niwaki.export.choices import chooses
-from niwaki.export.compare import Comparing, Scorer, compare
+from niwaki.export.compare import Comparing, Program, Scorer, compare
 from niwaki.export.convert import Captured, capture, translate
 from niwaki.export.inputs import with_batch
 from niwaki.export.quiet import quiet
@@ -169,7 +169,7 @@ def _describe(program: Any, captured: Captured, path: Path, how: Comparing) -> E
 def _compared(
     result: ExportResult, file: FileAnswers, port: FlatCall, call: Call, how: Comparing, captured: Captured
 ) -> ExportResult:
-    facts = {"dynamic": result.batch == "dynamic", "chooses": chooses(captured.program)}
-    found = compare(file, port, call, result.outputs, how, **facts)
+    program = Program(dynamic=result.batch == "dynamic", chooses=chooses(captured.program))
+    found = compare(file, port, call, result.outputs, how, program)
     update = {name: getattr(found, name) for name in ("counted", "tried", "batches", "agreement", "runtime", "notes")}
     return result.model_copy(update={**update, "checked": True})
