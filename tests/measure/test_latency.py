@@ -1,5 +1,6 @@
 """Latency records: what is in them, what they leave behind; no test looks at absolute times."""
 
+import inspect
 import os
 import statistics
 import sys
@@ -11,11 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from niwaki.cli import inspecting
 from niwaki.contract import Example
 from niwaki.errors import ExportError, MeasureError, SettingError
 from niwaki.export import export
 from niwaki.measure import Rounds, measure_latency, time_models
 from niwaki.measure.machine import device_in_words, disturbances, load_warning
+from niwaki.recipes.recipe import LatencySettings
 
 
 def _conv(channels: int) -> nn.Module:
@@ -61,6 +64,15 @@ def test_summary_is_median_fastest_and_interquartile_range(monkeypatch: pytest.M
         "a in eager had a processor only 93% of the time; something else runs on this machine" not in latency.warnings
     )
     assert latency.batch == 3
+
+
+def test_recipes_the_command_line_and_python_take_as_many_rounds() -> None:
+    defaults = {
+        inspect.signature(measure_latency).parameters["rounds"].default,
+        inspect.signature(inspecting.measure).parameters["rounds"].default,
+        LatencySettings().rounds,
+    }
+    assert defaults == {30}
 
 
 def test_models_are_left_as_they_were() -> None:

@@ -7,7 +7,7 @@ import typer
 
 from niwaki.cli.screen import draw, errors, screen
 from niwaki.errors import SettingError
-from niwaki.records import Cost, Latency
+from niwaki.records import ROUNDS, Cost, Latency
 
 __all__ = ["export", "measure"]
 
@@ -22,7 +22,7 @@ def measure(
     target: Target,
     weights: Weights = None,
     shape: Shape = None,
-    rounds: Annotated[int, typer.Option(help="Interleaved rounds of timing.")] = 30,
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds of timing.")] = ROUNDS,
     threads: Annotated[int, typer.Option(help="Threads inside one operator.")] = 1,
 ) -> None:
     """Count what every part of a model costs, and time it."""

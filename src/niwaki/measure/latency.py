@@ -15,7 +15,7 @@ from niwaki.measure.rounds import Contestant, Rounds, time_rounds
 from niwaki.measure.runtimes import Entry, Subject
 from niwaki.measure.runtimes import runtimes as known_runtimes
 from niwaki.modules import device_of
-from niwaki.records import Latency, Timing
+from niwaki.records import ROUNDS, Latency, Timing
 
 __all__ = ["measure_latency", "time_models"]
 
@@ -26,7 +26,7 @@ def measure_latency(
     *,
     runtimes: Sequence[str] = ("eager", "onnxruntime"),
     threads: int = 1,
-    rounds: int = 20,
+    rounds: int = ROUNDS,
     warmup: int = 3,
     tasks: Sequence[str] | None = None,
 ) -> Latency:

@@ -11,6 +11,7 @@ from niwaki.data import DataSettings, datasets
 from niwaki.errors import SettingError
 from niwaki.methods import Method, methods
 from niwaki.models import ModelSettings, models
+from niwaki.records import ROUNDS
 from niwaki.settings import Settings, family
 from niwaki.tasks import ReadySettings, ready_tasks
 from niwaki.train import Training
@@ -30,7 +31,7 @@ class LatencySettings(Settings):
 
     runtimes: tuple[Literal["eager", "onnxruntime"], ...] = ("eager", "onnxruntime")
     threads: int = Field(default=1, ge=1)
-    rounds: int = Field(default=30, ge=3)
+    rounds: int = Field(default=ROUNDS, ge=3)
     batch: int = Field(default=1, ge=1)
 
 

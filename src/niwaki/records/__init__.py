@@ -3,11 +3,12 @@
 from niwaki.records.cost import Cost, PartCost
 from niwaki.records.delta import DeltaRecord, delta
 from niwaki.records.environment import Environment
-from niwaki.records.latency import Latency, Timing
+from niwaki.records.latency import ROUNDS, Latency, Timing
 from niwaki.records.plan import GroupPlan, Plan, Repair, Slice
 from niwaki.records.record import Compression, Quality, Record
 
 __all__ = [
+    "ROUNDS",
     "Compression",
     "Cost",
     "DeltaRecord",

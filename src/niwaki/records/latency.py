@@ -2,7 +2,10 @@
 
 from niwaki.records.base import RecordBase
 
-__all__ = ["Latency", "Timing"]
+__all__ = ["ROUNDS", "Latency", "Timing"]
+
+ROUNDS = 30
+"""Interleaved rounds of timing wherever nobody says otherwise: recipes, the command line, `niwaki.measure_latency`."""
 
 
 class Timing(RecordBase):
