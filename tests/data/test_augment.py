@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.data.rooms.slopes import slopes
 
-from niwaki.data import Augment, Augmented, Rooms, Sample
+from niwaki.data import Augment, Augmented, Rooms, Sample, kinds_of
 from niwaki.data.augment import mirror, zoom
 from niwaki.data.base import SampleDataset
 from niwaki.data.rooms.draws import Draws
@@ -97,8 +97,18 @@ def test_a_class_label_passes_through() -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     sample = (torch.rand(3, 8, 8), {"keypoints": torch.zeros(1, 8, 8)})
-    with pytest.raises(DataError, match="target 'keypoints' is of kind 'keypoints', which can't be augmented; name"):
-        Augment().apply(sample, torch.Generator())
+    with pytest.raises(DataError, match="target 'keypoints' is of kind 'heatmap', which can't be augmented; name"):
+        Augment().apply(sample, torch.Generator(), {"keypoints": "heatmap"})
+
+
+def test_a_name_says_nothing_of_a_kind() -> None:
+    far = (torch.rand(3, 8, 8), {"depth": torch.full((1, 8, 8), 3.0)})
+    with pytest.raises(DataError, match="target 'depth' has no kind; name its kind"):
+        Augment().apply(far, torch.Generator(), {})
+    labels = {"depth": torch.full((8, 8), 3)}
+    kinds = kinds_of([{"kind": "segmentation", "classes": 4, "name": "depth"}])
+    _, changed = Augment(scales=(1.5,)).apply((far[0], labels), torch.Generator(), kinds)
+    assert changed["depth"].unique().tolist() == [3]
 
 
 @pytest.mark.parametrize("wrong", [{"scales": (0.5,)}, {"scales": ()}, {"mirror": 1.5}])
@@ -119,24 +129,24 @@ class Ramp(SampleDataset):
 
 
 def test_equal_indices_give_equal_samples_in_any_order() -> None:
-    one, other = (Augmented(Ramp(), Augment(), seed=3) for _ in range(2))
+    one, other = (Augmented(Ramp(), Augment(), seed=3, kinds=KINDS) for _ in range(2))
     forward = [one[index][0] for index in range(15)]
     backward = [other[index][0] for index in reversed(range(15))][::-1]
     assert all(torch.equal(a, b) for a, b in zip(forward, backward, strict=True))
 
 
 def test_epochs_and_seeds_differ_and_length_is_one_epoch() -> None:
-    data = Augmented(Ramp(), Augment(), seed=3)
+    data = Augmented(Ramp(), Augment(), seed=3, kinds=KINDS)
     assert len(data) == 5
     epochs = [torch.stack([data[epoch * 5 + i][0] for i in range(5)]) for epoch in range(4)]
     assert len({epoch.numpy().tobytes() for epoch in epochs}) == 4
-    again = Augmented(Ramp(), Augment(), seed=4)
+    again = Augmented(Ramp(), Augment(), seed=4, kinds=KINDS)
     assert not torch.equal(epochs[0], torch.stack([again[i][0] for i in range(5)]))
 
 
 def test_each_change_is_as_likely_as_it_should_be() -> None:
-    data = Augmented(Ramp(), Augment(), seed=0)
-    flat = Augmented(Ramp(), Augment(scales=(1.0,), mirror=0.5), seed=0)
+    data = Augmented(Ramp(), Augment(), seed=0, kinds=KINDS)
+    flat = Augmented(Ramp(), Augment(scales=(1.0,), mirror=0.5), seed=0, kinds=KINDS)
     mirrored = sum(bool((flat[i][0][0, 0, 0] > flat[i][0][0, 0, 1]).item()) for i in range(600))
     assert 250 < mirrored < 350
     spans = Counter(round(float(abs(data[i][1]["depth"][0, 0].diff()).sum()), 2) for i in range(600))
@@ -155,9 +165,9 @@ def test_kinds_may_be_named() -> None:
 
 def test_a_negative_index_is_refused() -> None:
     with pytest.raises(IndexError, match=r"index -1 is negative; write epoch \* 5 \+ i"):
-        Augmented(Ramp(), Augment(), seed=0)[-1]
+        Augmented(Ramp(), Augment(), seed=0, kinds=KINDS)[-1]
 
 
 def test_rooms_can_be_augmented() -> None:
-    data = Augmented(Rooms(seed=0, indices=range(2), size=(24, 32), cache=False), Augment(), seed=0)
+    data = Augmented(Rooms(seed=0, indices=range(2), size=(24, 32), cache=False), Augment(), seed=0, kinds=KINDS)
     assert data[7][1]["normals"].shape == (3, 24, 32)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import niwaki as nw
+from niwaki.data import RoomsData
 from niwaki.errors import ContractError, FileError
 from niwaki.recipes import Recipe, forecast, parse_recipe, run_recipe
 from niwaki.recipes.subject import open_subject
@@ -121,6 +122,16 @@ def test_a_forecast_names_steps_time_disk_and_the_reachable_budget(tiny: Recipe)
     rows = dict(expected.rows())
     assert rows["budget"].startswith("reachable: 5")
     assert "MiB on disk" in rows["all told"]
+
+
+def test_a_forecast_counts_what_the_data_keeps(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIWAKI_CACHE", str(tmp_path))
+    data = RoomsData.model_validate(tiny.data.model_dump())
+    kept, drawn = (
+        forecast(tiny.model_copy(update={"data": data.model_copy(update={"cache": cache})})).disk_bytes
+        for cache in (True, False)
+    )
+    assert kept - drawn == (data.train + data.val + data.test) * 9 * data.size[0] * data.size[1]
 
 
 def test_a_task_without_a_target_is_refused(tiny_text: str) -> None:

@@ -104,7 +104,9 @@ def test_epoch_indexed_data_is_told_the_epoch() -> None:
 
 
 def test_augmented_data_is_told_the_epoch(make_squares: Callable[..., Any]) -> None:
-    augmented = Augmented(make_squares(4), Augment(mirror=0.5), seed=1)
+    augmented = Augmented(
+        make_squares(4), Augment(mirror=0.5), seed=1, kinds={"depth": "depth", "segmentation": "segmentation"}
+    )
     batches = DatasetBatches(augmented, training(batch_size=1), shuffle=False)
     for epoch in (0, 3):
         for index, (x, _) in enumerate(batches.iterate(epoch)):

@@ -1,6 +1,6 @@
 """Data: samples of pictures and targets, checked when opened, the same on every machine."""
 
-from niwaki.data.augment import Augment, Augmented
+from niwaki.data.augment import Augment, Augmented, kinds_of
 from niwaki.data.base import DataSettings, Sample, SampleDataset, Splits, datasets
 from niwaki.data.checking import check_data
 from niwaki.data.findings import Findings, Problem, SplitFindings
@@ -23,5 +23,6 @@ __all__ = [
     "Splits",
     "check_data",
     "datasets",
+    "kinds_of",
     "render_room",
 ]

@@ -1,7 +1,7 @@
 """Joint augmentation: what is done to the picture is done to every target, each in its own way."""
 
-from collections.abc import Callable, Mapping
-from typing import Annotated
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from niwaki.data.base import Sample, SampleDataset
 from niwaki.errors import DataError
 from niwaki.settings import Settings
 
-__all__ = ["Augment", "Augmented", "mirror", "zoom"]
+__all__ = ["Augment", "Augmented", "kinds_of", "mirror", "zoom"]
 
 KINDS = ("segmentation", "depth", "normals", "classification")
 
@@ -35,36 +35,51 @@ class Augment(Settings):
     scales: Annotated[tuple[Annotated[float, Field(ge=1.0)], ...], Field(min_length=1)] = (1.0, 1.2, 1.5)
     mirror: float = Field(default=0.5, ge=0.0, le=1.0)
 
-    def apply(self, sample: Sample, generator: torch.Generator, kinds: Mapping[str, str] | None = None) -> Sample:
+    def apply(self, sample: Sample, generator: torch.Generator, kinds: Mapping[str, str]) -> Sample:
         """Return a sample changed at random.
 
         Args:
             sample: Input and targets; nothing in it is changed in place.
             generator: Where random numbers come from.
-            kinds: The kind of each target: ``segmentation``, ``depth``, ``normals`` or ``classification``. A target
-                that is not named is of the kind that its name says.
+            kinds: The kind of each target: ``segmentation``, ``depth``, ``normals`` or ``classification``.
 
         Returns:
             The changed sample, of the same shapes.
 
         Raises:
-            DataError: When the kind of a target is not known.
+            DataError: When a target has no kind, or one that can't be augmented.
         """
         chosen, top, left, side = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
-        of = {task: (kinds or {}).get(task, task) for task in sample[1]}
-        _refuse_unknown(of)
+        _refuse_unknown(sample[1], kinds)
         scale = self.scales[int(chosen * len(self.scales))]
         if scale > 1.0:
-            sample = zoom(sample, scale, (top, left), of)
-        return mirror(sample, of) if side < self.mirror else sample
+            sample = zoom(sample, scale, (top, left), kinds)
+        return mirror(sample, kinds) if side < self.mirror else sample
 
 
-def _refuse_unknown(kinds: Mapping[str, str]) -> None:
-    for task, kind in kinds.items():
-        if kind not in KINDS:
+def kinds_of(tasks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the kind of each target.
+
+    Args:
+        tasks: Ready tasks as plain data: ``kind``, and ``name`` where it is not the kind's own.
+
+    Returns:
+        Target to kind.
+
+    Example:
+        >>> kinds_of([{"kind": "depth", "name": "far"}, {"kind": "normals"}])
+        {'far': 'depth', 'normals': 'normals'}
+    """
+    return {task.get("name", task["kind"]): task["kind"] for task in tasks}
+
+
+def _refuse_unknown(targets: Iterable[str], kinds: Mapping[str, str]) -> None:
+    for task in targets:
+        if kinds.get(task) not in KINDS:
+            found = f"is of kind {kinds[task]!r}, which can't be augmented" if task in kinds else "has no kind"
             raise DataError(
-                f"target {task!r} is of kind {kind!r}, which can't be augmented; "
-                f"name its kind (one of {', '.join(KINDS)}) or open the data without augmentation"
+                f"target {task!r} {found}; name its kind (one of {', '.join(KINDS)}) or open the data without "
+                "augmentation"
             )
 
 
@@ -164,16 +179,14 @@ class Augmented(SampleDataset):
         dataset: Map-style data of samples.
         augment: What may change.
         seed: Names the stream of changes, 0 or more.
-        kinds: The kind of each target, where its name does not say it.
+        kinds: The kind of each target; `kinds_of` reads them from the tasks.
     """
 
-    def __init__(
-        self, dataset: SampleDataset, augment: Augment, seed: int, kinds: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, dataset: SampleDataset, augment: Augment, seed: int, kinds: Mapping[str, str]) -> None:
         self.dataset = dataset
         self.augment = augment
         self.seed = seed
-        self.kinds = dict(kinds or {})
+        self.kinds = dict(kinds)
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -59,6 +59,11 @@ class Splits:
 class DataSettings(Settings):
     """Which data, and how it is read. Every registered data set is one of these."""
 
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes that opening it writes into the user's cache; 0 where it writes none."""
+        return 0
+
     @abstractmethod
     def open(self, *, progress: Progress | None = None) -> Splits:
         """Return the data's splits.

@@ -31,7 +31,7 @@ class Forecast:
     Attributes:
         steps: Stage to optimizer steps.
         seconds: Stage to expected seconds on this machine, from a few steps that were timed.
-        disk_bytes: Expected size of the run directory.
+        disk_bytes: Expected size of the run directory, and of what the data keeps in the user's cache.
         dense: Cost of the dense network.
         small: Cost of the smaller network the method reaches.
         samples: Split to number of samples.
@@ -94,7 +94,7 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
     return Forecast(
         steps={stage: _steps(place, training) for stage, (_, training) in stages.items()},
         seconds=seconds | {"measuring": _TRIPS * len(place.measured[1]) * per_sample + _EXPORT_SECONDS},
-        disk_bytes=checkpoints + files,
+        disk_bytes=checkpoints + files + recipe.data.cache_bytes,
         dense=costs[dense],
         small=costs[small],
         samples=_samples(place),

@@ -95,8 +95,8 @@ def test_disk_is_counted() -> None:
     settings = rooms()
     settings.open()
     files = Path(settings_cache()).rglob("*.npy")
-    assert sum(file.stat().st_size for file in files) - settings.bytes_on_disk == 3 * 128
-    assert rooms(cache=False).bytes_on_disk == 0
+    assert sum(file.stat().st_size for file in files) - settings.cache_bytes == 3 * 128
+    assert rooms(cache=False).cache_bytes == 0
 
 
 def settings_cache() -> Path:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from niwaki.data.augment import Augment, Augmented
+from niwaki.data.augment import Augment, Augmented, kinds_of
 from niwaki.data.base import DataSettings, Progress, Size, Splits, datasets
 from niwaki.data.carve import carve
 from niwaki.data.findings import Findings, Problem, SplitFindings, Tally, first_problems
@@ -69,7 +69,7 @@ class NYUv2Data(DataSettings):
             "the folder val is the test split"
         )
         return Splits(
-            train=train if self.augment is None else Augmented(train, self.augment, self.seed),
+            train=train if self.augment is None else Augmented(train, self.augment, self.seed, kinds_of(_tasks())),
             val=self._frames("train", [numbers[i] for i in pick]),
             test=self._frames("val", frame_numbers(self.root / "val", "image")),
             tasks=_tasks(),

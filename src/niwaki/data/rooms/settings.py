@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from niwaki.data.augment import Augment, Augmented
+from niwaki.data.augment import Augment, Augmented, kinds_of
 from niwaki.data.base import DataSettings, Progress, SampleDataset, Size, Splits, datasets
 from niwaki.data.findings import Findings, SplitFindings, Tally
 from niwaki.data.rooms.dataset import Rooms
@@ -57,7 +57,7 @@ class RoomsData(DataSettings):
     augment: Augment | None = None
 
     @property
-    def bytes_on_disk(self) -> int:
+    def cache_bytes(self) -> int:
         """Bytes that the cache takes; 0 without one."""
         rooms = self.train + self.val + self.test
         return rooms * PLANES * self.size[0] * self.size[1] if self.cache else 0
@@ -76,7 +76,7 @@ class RoomsData(DataSettings):
         """
         train = self._split("train", progress)
         return Splits(
-            train=train if self.augment is None else Augmented(train, self.augment, self.seed),
+            train=train if self.augment is None else Augmented(train, self.augment, self.seed, kinds_of(ROOMS_TASKS)),
             val=self._split("val", progress),
             test=self._split("test", progress) if self.test else None,
             tasks=ROOMS_TASKS,
