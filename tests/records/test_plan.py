@@ -32,8 +32,7 @@ def plan() -> Plan:
     )
 
 
-def test_kept_and_removed_are_complements(plan: Plan) -> None:
-    assert plan.kept_positions() == {("conv.weight", 0): [0, 2], ("fc.weight", 1): [0, 1, 4, 5]}
+def test_removed_positions_are_those_of_channels_that_go(plan: Plan) -> None:
     assert plan.removed_positions() == {("conv.weight", 0): [1, 3], ("fc.weight", 1): [2, 3, 6, 7]}
 
 
@@ -61,7 +60,7 @@ def test_it_prints_sizes_reasons_and_notes(plan: Plan) -> None:
 
 def test_a_veto_leaves_a_group_whole(plan: Plan) -> None:
     vetoed = plan.veto("conv")
-    assert vetoed.kept_positions() == {}
+    assert vetoed.removed_positions() == {}
     assert vetoed.group("conv").reason == "vetoed"
     assert plan.group("conv").kept == (0, 2)
 

@@ -162,22 +162,21 @@ class Plan(RecordBase):
         )
         return plan.model_copy(update={"groups": groups})
 
-    def kept_positions(self) -> dict[tuple[str, int], list[int]]:
-        """Return the positions that stay of every tensor dimension that loses some.
-
-        Returns:
-            ``(tensor, dim)`` to the removed dimension's kept positions among those of its group, increasing. Positions
-            that belong to no group always stay and are not listed: see `removed_positions` for the complement.
-        """
-        return self._positions(kept=True)
-
     def removed_positions(self) -> dict[tuple[str, int], list[int]]:
         """Return the positions that go, of every tensor dimension that loses some.
 
         Returns:
             ``(tensor, dim)`` to removed positions, increasing.
         """
-        return self._positions(kept=False)
+        found: dict[tuple[str, int], list[int]] = {}
+        for group in self.groups:
+            if len(group.kept) == group.size:
+                continue
+            stays = set(group.kept)
+            for piece in group.slices:
+                removed = [p for j, channel in enumerate(piece.positions) if j not in stays for p in channel]
+                found.setdefault((piece.tensor, piece.dim), []).extend(removed)
+        return {key: sorted(positions) for key, positions in found.items()}
 
     def why(self, name: str) -> str:
         """Say what happens to a tensor, layer or group, and why.
@@ -195,17 +194,6 @@ class Plan(RecordBase):
         ]
         lines += [f"{key}: kept whole: {reason}" for key, reason in self.frozen.items() if _belongs(key, name)]
         return "\n".join(dict.fromkeys(lines)) or f"{name}: nothing of that name is in the plan"
-
-    def _positions(self, *, kept: bool) -> dict[tuple[str, int], list[int]]:
-        found: dict[tuple[str, int], list[int]] = {}
-        for group in self.groups:
-            if len(group.kept) == group.size:
-                continue
-            stays = set(group.kept)
-            for piece in group.slices:
-                chosen = [p for j, channel in enumerate(piece.positions) if (j in stays) is kept for p in channel]
-                found.setdefault((piece.tensor, piece.dim), []).extend(chosen)
-        return {key: sorted(positions) for key, positions in found.items()}
 
     def __str__(self) -> str:
         width = max([24, *(len(each.name) for each in self.groups)])

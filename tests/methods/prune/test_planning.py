@@ -49,9 +49,9 @@ def test_every_dimension_keeps_the_asked_share(example: Tensor, share: float) ->
     assert made.reached["channels"] == share
     tensors = dict(net.named_parameters())
     whole = {name for group in made.groups if group.reason for name in (piece.tensor for piece in group.slices)}
-    for (name, dim), positions in made.kept_positions().items():
+    for (name, dim), positions in made.removed_positions().items():
         if name in tensors and name not in whole:
-            assert len(positions) == share * tensors[name].shape[dim], name
+            assert len(positions) == (1 - share) * tensors[name].shape[dim], name
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.8])

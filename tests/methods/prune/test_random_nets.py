@@ -1,5 +1,6 @@
 """Random small networks through plan, cut with self-check, and export, against oracles of their own."""
 
+from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -165,9 +166,11 @@ def check(net: RandomNet, share: float, round_to: int, size_of: Size) -> tuple[P
 def check_multiples(made: Plan, net: nn.Module, round_to: int) -> None:
     """Every layer that lost channels, and could have lost any of them, has a multiple of them."""
     tensors = dict(net.named_parameters())
-    kept = made.kept_positions()
+    grouped: Counter[tuple[str, int]] = Counter()
+    for piece in (piece for group in made.groups if len(group.kept) < group.size for piece in group.slices):
+        grouped[piece.tensor, piece.dim] += sum(map(len, piece.positions))
     for (name, dim), positions in made.removed_positions().items():
-        free = name in tensors and len(positions) + len(kept[name, dim]) == tensors[name].shape[dim]
+        free = name in tensors and grouped[name, dim] == tensors[name].shape[dim]
         if free and positions and dim == 0 and name.endswith("weight"):
             assert (tensors[name].shape[0] - len(positions)) % round_to == 0, name
 
