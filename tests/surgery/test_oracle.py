@@ -47,8 +47,9 @@ def kept_hidden(model: Probe, x: Tensor) -> Tensor:
     return torch.sigmoid(F.linear(x, model.first.weight[STAYS], model.first.bias[STAYS]))
 
 
-def test_softmax_is_over_what_stays() -> None:
-    model, x, answer = silenced(lambda y: y.softmax(-1))
+@pytest.mark.parametrize("softmax", [torch.softmax, lambda y, dim: torch.ops.aten._softmax(y, dim, False)])
+def test_softmax_is_over_what_stays(softmax: Callable[[Tensor, int], Tensor]) -> None:
+    model, x, answer = silenced(lambda y: softmax(y, -1))
     hidden = kept_hidden(model, x)
     weights = torch.stack([row.exp() / sum(value.exp() for value in row) for row in hidden])
     torch.testing.assert_close(answer, weights @ model.last.weight[:, STAYS].T + model.last.bias)

@@ -1,12 +1,14 @@
 """What a model computes, read from its exported program: channels, parts and costs."""
 
+from niwaki.graph.call import arguments_of, module_of, operator_name
 from niwaki.graph.channels import Channels
 from niwaki.graph.classes import ChannelGroup, Classes, Labels, State, UnknownOperator
 from niwaki.graph.find import find_channels
+from niwaki.graph.inline import inline_regions
 from niwaki.graph.macs import node_macs, uncounted
 from niwaki.graph.naming import canonical_names, named_tensors
 from niwaki.graph.parts import Parts, find_parts, node_tasks
-from niwaki.graph.paths import example_from_spec
+from niwaki.graph.paths import doubled, example_from_spec
 from niwaki.graph.program import Program, Traced
 from niwaki.graph.size import planned_size
 from niwaki.graph.trace import trace
@@ -21,13 +23,18 @@ __all__ = [
     "State",
     "Traced",
     "UnknownOperator",
+    "arguments_of",
     "canonical_names",
+    "doubled",
     "example_from_spec",
     "find_channels",
     "find_parts",
+    "inline_regions",
+    "module_of",
     "named_tensors",
     "node_macs",
     "node_tasks",
+    "operator_name",
     "planned_size",
     "trace",
     "uncounted",

@@ -1,6 +1,6 @@
 """One node of a program as its rule sees it: arguments by name, the labels and shapes of its tensors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ from torch import fx
 
 from niwaki.graph.edges import Edges, Units
 
-__all__ = ["Call", "Dims", "arguments_of", "operands_of", "operator_name", "shape_of"]
+__all__ = ["Call", "Dims", "arguments_of", "module_of", "operands_of", "operator_name", "shape_of"]
 
 Dims = list[Units | None]
 
@@ -45,19 +45,37 @@ def operator_name(node: fx.Node) -> str:
     return plain if namespace == "aten" else f"{namespace}.{plain}"
 
 
-def arguments_of(node: fx.Node) -> dict[str, Any]:
+def module_of(node: fx.Node) -> str | None:
+    """Return the dotted name of the module whose forward made a node.
+
+    Args:
+        node: A node of an exported program.
+
+    Returns:
+        The name; empty for the root, None where it is not known.
+    """
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0]) if stack else None
+
+
+def arguments_of(
+    node: fx.Node, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return a node's arguments by the names of its operator's schema, with defaults.
 
     Args:
         node: A node whose target is an operator with a schema.
+        args: Values of its positional arguments, where the node is being run; the arguments themselves by default.
+        kwargs: The same of its keyword arguments.
 
     Returns:
-        Argument name to value; tensors are nodes.
+        Argument name to value; tensors are nodes unless values were given.
     """
     schema = cast("Any", node.target)._schema  # noqa: SLF001  # the only place torch keeps it
     found = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
-    found.update(zip((argument.name for argument in schema.arguments), node.args, strict=False))
-    found.update(node.kwargs)
+    given = node.args if args is None else args
+    found.update(zip((argument.name for argument in schema.arguments), given, strict=False))
+    found.update(node.kwargs if kwargs is None else kwargs)
     return found
 
 

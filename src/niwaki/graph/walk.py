@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from niwaki.graph.call import Call, Dims, operator_name, shape_of
+from niwaki.graph.call import Call, Dims, module_of, operator_name, shape_of
 from niwaki.graph.edges import Edges, Units
 from niwaki.graph.peephole import Shuffle, find_shuffles
 from niwaki.graph.program import Program, Traced
@@ -145,7 +145,7 @@ class Walker:
     def _unknown(self, call: Call) -> Any:
         node, edges = call.node, self.walk.edges
         edges.because(f"the operator {node.target} {_place(node)}, which has no rule")
-        self.walk.unknown.append(Unknown(node.name, str(node.target), _module(node), len(edges.causes) - 1))
+        self.walk.unknown.append(Unknown(node.name, str(node.target), module_of(node) or "", len(edges.causes) - 1))
         call.freeze_inputs()
         value = node.meta["val"]
         if isinstance(value, torch.Tensor):
@@ -233,12 +233,6 @@ def _freeze_all(edges: Edges, state: Any) -> None:
             edges.freeze(each)
 
 
-def _module(node: fx.Node) -> str:
-    stack = node.meta.get("nn_module_stack") or {}
-    paths = [str(entry[0]) for entry in stack.values()]
-    return paths[-1] if paths else ""
-
-
 def _place(node: fx.Node) -> str:
-    module = _module(node)
+    module = module_of(node)
     return f"in {module}" if module else "in the model's own forward"

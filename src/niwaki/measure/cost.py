@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from niwaki.graph import Parts, Program, Traced, find_parts, node_macs, trace, uncounted
-from niwaki.graph.call import operator_name
+from niwaki.graph import Parts, Program, Traced, find_parts, node_macs, operator_name, trace, uncounted
 from niwaki.measure.activations import peak_activation_bytes
 from niwaki.records import Cost, PartCost
 

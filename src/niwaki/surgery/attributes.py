@@ -6,16 +6,15 @@ from typing import cast
 from torch import Tensor, fx, nn
 
 from niwaki.errors import SurgeryError
-from niwaki.graph import Channels, Program, State
+from niwaki.graph import Channels, Program, State, module_of, operator_name
 from niwaki.records import Repair
 from niwaki.surgery.fields import has_fields
 from niwaki.surgery.kept import Kept, Mask, labels_of
-from niwaki.surgery.operators import plain_operator
 from niwaki.surgery.origins import Attribute, Expression, OriginInt, attributes_in, evaluate, integer_attributes
 from niwaki.surgery.sizes import SizeArgument, size_arguments
 from niwaki.surgery.watch import Calls, TorchCall, calls_of
 
-__all__ = ["apply_repairs", "find_repairs", "owner_of", "resized_nodes", "solve"]
+__all__ = ["apply_repairs", "find_repairs", "resized_nodes", "solve"]
 
 Demand = tuple[Expression, int]
 """How an integer was computed, and what it must be after the cut."""
@@ -79,23 +78,10 @@ def resized_nodes(
 
 def _ruled(model: nn.Module, node: fx.Node) -> bool:
     """Tell whether a node's sizes are fields of one of torch's own layers, which follow from its tensors."""
-    if plain_operator(node.target) not in _LAYERS:
+    if operator_name(node) not in _LAYERS:
         return False
-    owner = owner_of(node)
+    owner = module_of(node)
     return owner is not None and has_fields(model.get_submodule(owner))
-
-
-def owner_of(node: fx.Node) -> str | None:
-    """Return the dotted name of the module whose forward made a node, or None where it is not known.
-
-    Args:
-        node: A node of an exported program.
-
-    Returns:
-        The name; empty for the root.
-    """
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return str(stack[-1][0]) if stack else None
 
 
 def apply_repairs(model: nn.Module, repairs: Iterable[Repair]) -> None:
@@ -200,7 +186,7 @@ def _repair(model: nn.Module, key: Attribute, changed: Mapping[Attribute, int]) 
 def _norms(model: nn.Module, program: Program, states: Mapping[str, State], removed: Mask) -> Iterator[Repair]:
     """Repair the channel count of norms that hold no tensor to read it from."""
     for node in program:
-        if node.op != "call_function" or plain_operator(node.target) not in {
+        if node.op != "call_function" or operator_name(node) not in {
             "instance_norm",
             "batch_norm",
             "group_norm",
@@ -208,7 +194,7 @@ def _norms(model: nn.Module, program: Program, states: Mapping[str, State], remo
             continue
         source = cast("fx.Node", node.args[0])
         kept = Kept(labels_of(states.get(source.name), cast("Tensor", source.meta["val"]).ndim), removed)
-        owner = owner_of(node)
+        owner = module_of(node)
         if not kept.touched([1]) or owner is None:
             continue
         module = model.get_submodule(owner)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from niwaki.graph import Channels, Program, State
-from niwaki.surgery.attributes import find_repairs, owner_of, resized_nodes
+from niwaki.graph import Channels, Program, State, module_of
+from niwaki.surgery.attributes import find_repairs, resized_nodes
 from niwaki.surgery.cutting import operate
 from niwaki.surgery.kept import Mask, positions_of
 from niwaki.surgery.rehearsal import failing_module, seeded
@@ -129,7 +129,7 @@ class _Trial:
         for argument in arguments:
             given = [after[i] for i, value in enumerate(before) if value == argument.old]
             if argument.old != argument.new and argument.new not in given:
-                yield LiteralSize(owner_of(node) or "", node.name, argument.old, argument.new, self._classes(node))
+                yield LiteralSize(module_of(node) or "", node.name, argument.old, argument.new, self._classes(node))
                 return
 
     def _classes(self, node: fx.Node) -> NDArray[np.int64]:

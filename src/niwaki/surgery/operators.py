@@ -7,23 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from niwaki.graph import arguments_of
 from niwaki.surgery.kept import Kept
 
-__all__ = ["DROPOUTS", "RULES", "Step", "plain_operator"]
-
-
-def plain_operator(target: Any) -> str:
-    """Return an operator's name without namespace, overload and the underscore of in-place forms.
-
-    Args:
-        target: What a node calls.
-
-    Returns:
-        Such as ``softmax`` for ``aten._softmax.default`` and ``aten.softmax.int``.
-    """
-    schema = getattr(target, "_schema", None)
-    name = str(schema.name).partition("::")[2] if schema is not None else str(getattr(target, "__name__", target))
-    return name.strip("_")
+__all__ = ["DROPOUTS", "RULES", "Step"]
 
 
 @dataclass(frozen=True)
@@ -46,11 +33,11 @@ class Step:
 
     def named(self) -> dict[str, Any]:
         """Return the values by the names of the operator's schema, with defaults."""
-        return _by_name(self.node.target, self.args, self.kwargs)
+        return arguments_of(self.node, self.args, self.kwargs)
 
     def source(self, name: str) -> Kept | None:
         """Return what stays of a tensor argument, or None where none was given."""
-        node = _by_name(self.node.target, self.node.args, self.node.kwargs).get(name)
+        node = arguments_of(self.node).get(name)
         return self.kept(node) if isinstance(node, fx.Node) else None
 
     def call(self, named: dict[str, Any]) -> Any:
@@ -63,12 +50,6 @@ class Step:
     def run(self) -> Any:
         """Run the operator as the program has it."""
         return self.node.target(*self.args, **self.kwargs)  # type: ignore[operator]  # rules exist for operators only
-
-
-def _by_name(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    arguments = target._schema.arguments  # noqa: SLF001 - the only place torch keeps it
-    named = {each.name: each.default_value for each in arguments if each.has_default_value()}
-    return {**named, **dict(zip([each.name for each in arguments], args, strict=False)), **kwargs}
 
 
 def _dims(value: Any) -> list[int] | None:
@@ -197,7 +178,8 @@ _REDUCTIONS = (
     *("min", "median", "logsumexp", "norm", "linalg_vector_norm", "any", "all", "argmax", "argmin", "count_nonzero"),
 )
 _PRODUCTS = (
-    *("conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+    *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+    *("convolution", "_convolution"),
     *("linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "addbmm", "baddbmm", "addmv", "einsum", "tensordot"),
     *("bilinear", "cdist", "cosine_similarity"),
 )
@@ -206,9 +188,9 @@ RULES: dict[str, Callable[[Step], Any]] = {
     **dict.fromkeys(_REDUCTIONS, _reduce),
     **dict.fromkeys(_PRODUCTS, _product),
     **dict.fromkeys(DROPOUTS, _identity),
-    **dict.fromkeys(("softmax", "log_softmax"), _softmax),
+    **dict.fromkeys(("softmax", "log_softmax", "_softmax", "_log_softmax"), _softmax),
     **dict.fromkeys(("layer_norm", "rms_norm"), _layer_norm),
-    **dict.fromkeys(("assert_tensor_metadata", "assert_async", "assert_scalar"), _nothing),
+    **dict.fromkeys(("_assert_tensor_metadata", "_assert_async", "_assert_scalar"), _nothing),
     **dict.fromkeys([f"max_pool{n}d_with_indices" for n in (1, 2, 3)], _pool),
     **dict.fromkeys([f"adaptive_max_pool{n}d" for n in (1, 2, 3)], _pool),
     "group_norm": _group_norm,

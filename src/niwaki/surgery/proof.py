@@ -10,10 +10,10 @@ from torch import Tensor, fx, nn
 
 from niwaki.contract import Example
 from niwaki.errors import SurgeryError
-from niwaki.graph import Channels, Program
+from niwaki.graph import Channels, Program, operator_name
 from niwaki.surgery.compare import Agreement, agreements, vague_outputs
 from niwaki.surgery.kept import Mask
-from niwaki.surgery.operators import DROPOUTS, plain_operator
+from niwaki.surgery.operators import DROPOUTS
 from niwaki.surgery.rehearsal import answers, draw, has_float64, randomised, seeded
 from niwaki.surgery.silence import Oracle, own_tensors
 from niwaki.surgery.tensors import named_tensors
@@ -170,16 +170,16 @@ def _worth_proving(programs: tuple[Program, ...]) -> list[Program]:
 
 def _matters(node: fx.Node) -> bool:
     """Tell whether a node computes something, rather than count batches or drop at random."""
-    if node.op != "call_function" or plain_operator(node.target) in DROPOUTS:
+    if node.op != "call_function" or operator_name(node) in DROPOUTS:
         return False
-    return not (plain_operator(node.target) == "add" and not node.users)
+    return not (operator_name(node) == "add" and not node.users)
 
 
 def _draws(program: Program) -> bool:
     """Tell whether a program draws random numbers other than for dropout, which the proof leaves out."""
     return any(
         torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
-        and plain_operator(node.target) not in {*DROPOUTS, "scaled_dot_product_attention"}
+        and operator_name(node) not in {*DROPOUTS, "scaled_dot_product_attention"}
         for node in program
     )
 

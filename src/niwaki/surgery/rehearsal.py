@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
 from niwaki.errors import SurgeryError
-from niwaki.graph.paths import doubled
+from niwaki.graph import doubled
 from niwaki.surgery.batchnorm import reestimate_batchnorm
 from niwaki.surgery.chance import WithoutChance
 

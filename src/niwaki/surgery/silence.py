@@ -14,9 +14,9 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
-from niwaki.graph import Channels, Program
+from niwaki.graph import Channels, Program, operator_name
 from niwaki.surgery.kept import Kept, Mask, labels_of
-from niwaki.surgery.operators import RULES, Step, plain_operator
+from niwaki.surgery.operators import RULES, Step
 
 __all__ = ["Oracle", "own_tensors", "silenced_outputs"]
 
@@ -147,7 +147,7 @@ class _Silenced(fx.Interpreter):
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         if self._dtype is not None:
             args, kwargs = pytree.tree_map(self._wider, (args, kwargs))
-        rule = RULES.get(plain_operator(n.target)) if hasattr(n.target, "_schema") else None
+        rule = RULES.get(operator_name(n)) if hasattr(n.target, "_schema") else None
         if rule is None:
             return cast("Callable[..., Any]", n.target)(*args, **kwargs)
         return rule(Step(n, args, kwargs, self._kept, self.choices.append))

@@ -6,9 +6,8 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from niwaki.graph import State
+from niwaki.graph import State, operator_name
 from niwaki.surgery.kept import Kept, Mask, labels_of
-from niwaki.surgery.operators import plain_operator
 
 __all__ = ["SizeArgument", "integers", "size_arguments"]
 
@@ -92,7 +91,7 @@ def size_arguments(node: fx.Node, states: Mapping[str, State], removed: Mask) ->
     Returns:
         One entry for each integer argument, in order; empty for operators without size arguments.
     """
-    rule = _RULES.get(plain_operator(node.target)) if hasattr(node.target, "_schema") else None
+    rule = _RULES.get(operator_name(node)) if hasattr(node.target, "_schema") else None
     if rule is None:
         return []
     renewed = rule(_Node(node, states, removed))
@@ -242,7 +241,7 @@ _GROUPS = 6
 """Place of the groups among the arguments of every convolution."""
 
 _RULES: dict[str, Callable[[_Node], list[Any]]] = {
-    **dict.fromkeys(("view", "reshape", "unsafe_view", "expand", "broadcast_to", "new_zeros", "new_ones"), _shape),
+    **dict.fromkeys(("view", "reshape", "_unsafe_view", "expand", "broadcast_to", "new_zeros", "new_ones"), _shape),
     **dict.fromkeys(("new_full", "new_empty"), _shape),
     **dict.fromkeys(("zeros", "ones", "full", "empty", "rand", "randn"), _creation),
     **dict.fromkeys(("split", "split_with_sizes"), _split),

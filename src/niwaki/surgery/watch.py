@@ -12,8 +12,7 @@ from torch.fx import traceback as fx_traceback
 from torch.overrides import TorchFunctionMode
 
 from niwaki.contract import Example
-from niwaki.graph import Program
-from niwaki.graph.inline import inline_regions
+from niwaki.graph import Program, inline_regions
 from niwaki.surgery.origins import mark_attributes
 from niwaki.surgery.sizes import integers
 
