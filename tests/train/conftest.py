@@ -1,6 +1,8 @@
 """A small two-task problem that a network of a few hundred weights can learn."""
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +80,16 @@ def same_bits() -> Callable[[nn.Module, nn.Module], bool]:
         return list(mine) == list(theirs) and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
     return compare
+
+
+@pytest.fixture
+def read_rows() -> Callable[[Path], list[dict[str, Any]]]:
+    """Return a function that reads the rows of a `metrics.jsonl`."""
+
+    def read(path: Path) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    return read
 
 
 class Flaky:

@@ -21,13 +21,13 @@ from niwaki.tasks import Task, task_losses
 from niwaki.train import Training, fit
 from niwaki.train.averaging import Average
 from niwaki.train.engine import Engine
-from niwaki.train.journal import read_journal
 from niwaki.train.loader import DatasetBatches
 from niwaki.train.order import sample_order
 from niwaki.train.schedule import lr_factor
 from niwaki.train.trainee import Trainee
 
 SameBits = Callable[[nn.Module, nn.Module], bool]
+Rows = Callable[[Path], list[dict[str, Any]]]
 PLAIN: dict[str, Any] = {"lr": 1e-2, "batch_size": 4, "precision": "32-true", "warmup": 2}
 ROUNDS = StructuredPruning(budget=Budget(channels=0.5), rounds=2, begin=0.1, until=0.6, round_to=2, floor=2)
 
@@ -81,14 +81,20 @@ def test_the_room_and_the_manual_agree_bit_for_bit(
     ],
 )
 def test_everything_survives_a_cut(
-    more: dict[str, Any], net: nn.Module, tasks: list[Task], squares: Any, same_bits: SameBits, tmp_path: Path
+    more: dict[str, Any],
+    net: nn.Module,
+    tasks: list[Task],
+    squares: Any,
+    same_bits: SameBits,
+    tmp_path: Path,
+    read_rows: Rows,
 ) -> None:
     training = Training(**{**PLAIN, **more}, epochs=6)
     fitted = fit(net, tasks, squares, squares, training=training, method=ROUNDS, out=tmp_path)
     again = fit(net, tasks, squares, squares, training=training, method=ROUNDS)
     assert same_bits(fitted.model, again.model)
     assert (fitted.model.get_parameter("trunk.0.weight").shape[0], fitted.notes) == (4, ())
-    rows = read_journal(tmp_path / "metrics.jsonl")
+    rows = read_rows(tmp_path / "metrics.jsonl")
     changes = [row["step"] for row in rows if row["kind"] == "change"]
     assert len(changes) == 2
     first_loss, last_loss = ([row for row in rows if row["kind"] == "step"][index]["loss"] for index in (0, -1))

@@ -17,11 +17,11 @@ from niwaki.errors import ContractError, DataError, SettingError, TrainingError
 from niwaki.methods.base import Method, Run, Stage
 from niwaki.tasks import Depth, Regression, Task, task_losses
 from niwaki.train import Distillation, Training, evaluate, fit
-from niwaki.train.journal import read_journal
 from niwaki.train.order import sample_order
 from niwaki.train.schedule import lr_factor
 
 SameBits = Callable[[nn.Module, nn.Module], bool]
+Rows = Callable[[Path], list[dict[str, Any]]]
 PLAIN: dict[str, Any] = {"lr": 1e-2, "batch_size": 4, "precision": "32-true"}
 
 
@@ -234,7 +234,9 @@ def test_steps_end_in_the_middle_of_an_epoch(net: nn.Module, tasks: list[Task], 
     assert [row["step"] for row in fitted.history] == [3, 6, 7]
 
 
-def test_the_best_epoch_is_kept_and_told(net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path) -> None:
+def test_the_best_epoch_is_kept_and_told(
+    net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path, read_rows: Rows
+) -> None:
     settings = {**PLAIN, "lr": 3.0, "optimizer": "sgd", "scheduler": "constant", "clip_norm": 1.0}
     wild = Training(**settings, epochs=8, select="depth.abs")
     fitted = fit(net, tasks, squares, squares, training=wild, out=tmp_path)
@@ -244,7 +246,7 @@ def test_the_best_epoch_is_kept_and_told(net: nn.Module, tasks: list[Task], squa
     assert fitted.quality == fitted.history[best]["quality"]
     assert evaluate(fitted.model, tasks, squares, batch_size=4) == fitted.quality
     assert "depth.abs" in fitted.picked_by
-    rows = [row for row in read_journal(tmp_path / "metrics.jsonl") if row["kind"] == "epoch"]
+    rows = [row for row in read_rows(tmp_path / "metrics.jsonl") if row["kind"] == "epoch"]
     assert [row["quality"]["depth"]["abs"] for row in rows] == values
 
 
@@ -261,9 +263,11 @@ def test_the_averaged_copy_is_what_is_validated_and_returned(
     assert same_bits(alone.model, watched.model)
 
 
-def test_the_journal_has_every_step(net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path) -> None:
+def test_the_journal_has_every_step(
+    net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path, read_rows: Rows
+) -> None:
     fit(net, tasks, squares, training=Training(**PLAIN, epochs=1, distill={"depth": 2.0}), out=tmp_path, balance=DWA())
-    rows = read_journal(tmp_path / "metrics.jsonl")
+    rows = read_rows(tmp_path / "metrics.jsonl")
     assert [row["step"] for row in rows] == [0, 1, 2]
     first = rows[0]
     with torch.random.fork_rng():

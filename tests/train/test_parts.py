@@ -4,6 +4,7 @@ import io
 import json
 import math
 import random
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from rich.console import Console
 from torch import nn
 from torch.nn import functional as F
@@ -19,17 +21,18 @@ from torch.utils.data import DataLoader, TensorDataset
 from niwaki.errors import ContractError, FileError, SettingError, TrainingError
 from niwaki.tasks import Depth
 from niwaki.train import Bars, Distillation, NamedStage, Silent, Training, evaluate
-from niwaki.train import engine as engine_module
 from niwaki.train.averaging import Average
 from niwaki.train.checkpoint import load_optimizer, load_tensors, optimizer_state, require_same, tensors_of
 from niwaki.train.distill import Teacher, continuous_distance, soft_class_distance
 from niwaki.train.engine import Engine, computes_bfloat16
-from niwaki.train.guard import Guard, blame_gradient
-from niwaki.train.journal import Journal, read_journal
+from niwaki.train.guard import Guard, StepTensors, blame_gradient
+from niwaki.train.journal import Journal
 from niwaki.train.loader import open_batches
 from niwaki.train.randomness import own_randomness, random_state, seed_everything, set_random_state
 from niwaki.train.saving import check_version
 from niwaki.train.stage import open_stage
+
+Rows = Callable[[Path], list[dict[str, Any]]]
 
 
 def draws() -> tuple[Any, ...]:
@@ -132,7 +135,7 @@ def test_the_guard_brings_figures_over_in_bundles() -> None:
     guard = Guard(every=3)
     brought = [
         guard.watch(
-            step, 0, 0.1, {"a": torch.tensor(float(step))}, extras={"x": torch.tensor(5.0)}, grad_norm=torch.tensor(2.0)
+            StepTensors(step, 0, 0.1, {"a": torch.tensor(float(step))}, {"x": torch.tensor(5.0)}, torch.tensor(2.0))
         )
         for step in range(4)
     ]
@@ -144,7 +147,7 @@ def test_the_guard_brings_figures_over_in_bundles() -> None:
     assert guard.bring() == []
 
 
-def test_the_journal_goes_back_to_a_checkpoint(tmp_path: Path) -> None:
+def test_the_journal_goes_back_to_a_checkpoint(tmp_path: Path, read_rows: Rows) -> None:
     journal = Journal(tmp_path / "m.jsonl")
     journal.write(kind="step", loss={"a": math.nan, "b": 1.5})
     length = journal.flush()
@@ -154,34 +157,35 @@ def test_the_journal_goes_back_to_a_checkpoint(tmp_path: Path) -> None:
     journal.rewind(length)
     journal.write(kind="epoch")
     journal.flush()
-    assert read_journal(tmp_path / "m.jsonl") == [{"kind": "step", "loss": {"a": None, "b": 1.5}}, {"kind": "epoch"}]
+    assert read_rows(tmp_path / "m.jsonl") == [{"kind": "step", "loss": {"a": None, "b": 1.5}}, {"kind": "epoch"}]
 
 
-def test_a_journal_cut_off_in_a_line_reads_up_to_there(tmp_path: Path) -> None:
+def test_a_journal_cut_off_in_a_line_is_taken_up_before_it(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
-    path.write_text('{"kind":"step"}\n{"kind":"st')
-    assert read_journal(path) == [{"kind": "step"}]
+    path.write_text('{"stage":"dense"}\n{"stage":"de')
+    Journal(path, "small").restart()
+    assert path.read_text() == '{"stage":"dense"}\n'
 
 
-def test_many_lines_reach_the_file_by_themselves(tmp_path: Path) -> None:
+def test_many_lines_reach_the_file_by_themselves(tmp_path: Path, read_rows: Rows) -> None:
     journal = Journal(tmp_path / "m.jsonl")
     for step in range(250):
         journal.write(step=step)
-    assert len(read_journal(tmp_path / "m.jsonl")) == 200
+    assert len(read_rows(tmp_path / "m.jsonl")) == 200
 
 
-def test_stages_share_a_journal(tmp_path: Path) -> None:
+def test_stages_share_a_journal(tmp_path: Path, read_rows: Rows) -> None:
     path = tmp_path / "m.jsonl"
     for stage in ("dense", "small", "dense"):
         journal = Journal(path, stage)
         journal.restart()
         journal.write(kind="step")
         journal.flush()
-        rows = [row["stage"] for row in read_journal(path)]
+        rows = [row["stage"] for row in read_rows(path)]
         assert rows[-1] == stage
     assert rows == ["dense"]  # what was written after an earlier attempt belongs to it
     Journal(path, "small").restart()
-    assert len(read_journal(path)) == 1
+    assert len(read_rows(path)) == 1
 
 
 def test_an_optimizer_comes_back_by_name() -> None:
@@ -267,12 +271,12 @@ def test_devices_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_of_several_devices_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    class Fabric(engine_module.Fabric):  # type: ignore[misc]  # it ships without types
+    class Recording(Fabric):
         def __init__(self, accelerator: str, devices: Any, **options: Any) -> None:
             asked.append((accelerator, devices))
             super().__init__(accelerator="cpu", devices=1, **options)
 
-    monkeypatch.setattr(engine_module, "Fabric", Fabric)
+    monkeypatch.setattr("niwaki.train.engine.Fabric", Recording)
     for device in ("cuda:1", "cuda", "cpu:0", "auto"):
         Engine(device, "32-true")
     assert asked == [("cuda", [1]), ("cuda", 1), ("cpu", 1), ("auto", 1)]

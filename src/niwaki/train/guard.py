@@ -3,14 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from niwaki.errors import TrainingError
 
-__all__ = ["Guard", "StepFigures", "blame_gradient"]
+__all__ = ["Guard", "StepFigures", "StepTensors", "blame_gradient", "check_losses"]
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,37 @@ class StepFigures:
     grad_norm: float
 
 
-@dataclass
-class _Pending:
+@dataclass(frozen=True)
+class StepTensors:
+    """The figures of one optimizer step where they were computed.
+
+    Attributes:
+        step: Its number from 0.
+        epoch: Its epoch.
+        lr: Learning rate of the first group.
+        losses: Task to loss, a scalar.
+        extras: Other figures, each a scalar.
+        grad_norm: Norm of the whole gradient, a scalar.
+    """
+
     step: int
     epoch: int
     lr: float
-    names: tuple[str, ...]
-    extras: tuple[str, ...]
-    values: Tensor
+    losses: Mapping[str, Tensor]
+    extras: Mapping[str, Tensor]
+    grad_norm: Tensor
+
+    def stacked(self) -> Tensor:
+        """Return losses, extras and norm as one vector, so that one transfer brings them all."""
+        home = self.grad_norm.device
+        scalars = (*self.losses.values(), *self.extras.values(), self.grad_norm)
+        return torch.stack([each.detach().float().to(home) for each in scalars])
+
+    def read(self, values: Sequence[float]) -> StepFigures:
+        """Give the numbers of `stacked` their names back."""
+        losses = dict(zip(self.losses, values, strict=False))
+        extras = dict(zip(self.extras, values[len(losses) :], strict=False))
+        return StepFigures(self.step, self.epoch, self.lr, losses, extras, values[-1])
 
 
 @dataclass
@@ -53,28 +75,18 @@ class Guard:
     """
 
     every: int = 1
-    _pending: list[_Pending] = field(default_factory=list)
+    _pending: list[tuple[StepTensors, Tensor]] = field(default_factory=list)
 
-    def watch(self, step: int, epoch: int, lr: float, losses: Mapping[str, Tensor], **others: Any) -> list[StepFigures]:
+    def watch(self, figures: StepTensors) -> list[StepFigures]:
         """Take note of a step before the optimizer acts on it.
 
         Args:
-            step: Its number.
-            epoch: Its epoch.
-            lr: Its learning rate.
-            losses: Task to loss.
-            **others: ``extras`` (name to scalar tensor) and ``grad_norm`` (scalar tensor).
+            figures: Its figures.
 
         Returns:
             The figures that came over with this call.
-
-        Raises:
-            FloatingPointError: Inside `check`, see there.
         """
-        extras: Mapping[str, Tensor] = others["extras"]
-        norm: Tensor = others["grad_norm"]
-        scalars = [each.detach().float().to(norm.device) for each in (*losses.values(), *extras.values(), norm)]
-        self._pending.append(_Pending(step, epoch, lr, tuple(losses), tuple(extras), torch.stack(scalars)))
+        self._pending.append((figures, figures.stacked()))
         return self.bring() if len(self._pending) >= self.every else []
 
     def bring(self) -> list[StepFigures]:
@@ -83,7 +95,7 @@ class Guard:
         Returns:
             The figures of every step since the last transfer.
         """
-        found = [_read(each) for each in self._pending]
+        found = [figures.read(values.tolist()) for figures, values in self._pending]
         self._pending.clear()
         return found
 
@@ -134,10 +146,3 @@ def blame_gradient(model: nn.Module, losses: Mapping[str, Tensor]) -> str:
         if bad:
             found.append(f"{task} (at {bad[-1]})")
     return ", ".join(found)
-
-
-def _read(pending: _Pending) -> StepFigures:
-    values = pending.values.tolist()
-    losses = dict(zip(pending.names, values, strict=False))
-    extras = dict(zip(pending.extras, values[len(losses) :], strict=False))
-    return StepFigures(pending.step, pending.epoch, pending.lr, losses, extras, values[-1])

@@ -7,7 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Journal", "read_journal"]
+__all__ = ["Journal"]
 
 
 class Journal:
@@ -69,24 +69,6 @@ class Journal:
             lines = self.path.read_bytes().splitlines(keepends=True)
             kept = takewhile(lambda line: line.endswith(b"\n") and _stage(line) != self.stage, lines)
             self.rewind(sum(map(len, kept)))
-
-
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Read a journal; a last line that was not finished is left out.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its rows.
-    """
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
 
 
 def _stage(line: bytes) -> str | None:

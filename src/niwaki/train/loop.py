@@ -13,7 +13,7 @@ from niwaki.errors import TrainingError
 from niwaki.tasks import Task, task_losses
 from niwaki.train.batch import Batch, answers, read_batch, relocate
 from niwaki.train.distill import Teacher
-from niwaki.train.guard import Guard, StepFigures, blame_gradient, check_losses
+from niwaki.train.guard import Guard, StepFigures, StepTensors, blame_gradient, check_losses
 from niwaki.train.schedule import lr_factor, set_lr
 from niwaki.train.settings import Training
 from niwaki.train.trainee import Trainee
@@ -66,7 +66,8 @@ class Loop:
         losses, extras = self._accumulate(batches)
         trainee.run.after_backward(trainee.model)
         norm = self._clip()
-        figures = self._watch(losses, extras, norm, batches)
+        lr = optimizer.param_groups[0]["lr"]
+        figures = self._checked(self.guard.watch(StepTensors(self.step, self.epoch, lr, losses, extras, norm)), batches)
         optimizer.step()
         self._tell_balancer(batches[-1])
         self.changed = trainee.adopt(trainee.run.after_step(trainee.model, optimizer))
@@ -115,14 +116,6 @@ class Loop:
         if self.training.clip_norm is not None and parameters:
             clip_grads_with_norm_(parameters, self.training.clip_norm, norm)
         return norm
-
-    def _watch(
-        self, losses: Mapping[str, Tensor], extras: Mapping[str, Tensor], norm: Tensor, batches: Sequence[Batch]
-    ) -> list[StepFigures]:
-        lr = self.trainee.optimizer.param_groups[0]["lr"]
-        return self._checked(
-            self.guard.watch(self.step, self.epoch, lr, losses, extras=extras, grad_norm=norm), batches
-        )
 
     def _checked(self, figures: list[StepFigures], batches: Sequence[Batch]) -> list[StepFigures]:
         for each in figures:
