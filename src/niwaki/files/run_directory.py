@@ -10,6 +10,7 @@ import yaml
 from niwaki.atomic import remove_leftovers, write_atomically
 from niwaki.errors import FileError
 from niwaki.files.lock import Lock
+from niwaki.records import first_difference
 
 __all__ = ["RunDirectory"]
 
@@ -160,12 +161,11 @@ def _as_yaml(recipe: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True)
 
 
-def _require_same(before: Any, now: Any, path: Path, place: str = "") -> None:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in dict.fromkeys([*before, *now]):
-            _require_same(before.get(key), now.get(key), path, f"{place}.{key}" if place else str(key))
-    elif before != now:
+def _require_same(before: Any, now: Any, path: Path) -> None:
+    difference = first_difference(before, now)
+    if difference is not None:
+        place, old, new = difference
         raise FileError(
-            f"can't resume with another recipe: {place or 'the recipe'} is {now!r}, but {before!r} in {path}; use the "
+            f"can't resume with another recipe: {place or 'the recipe'} is {new!r}, but {old!r} in {path}; use the "
             "recipe the run was begun with, or choose another directory"
         )

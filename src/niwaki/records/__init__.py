@@ -2,6 +2,7 @@
 
 from niwaki.records.cost import Cost, PartCost
 from niwaki.records.delta import DeltaRecord, delta
+from niwaki.records.difference import first_difference
 from niwaki.records.environment import Environment
 from niwaki.records.latency import ROUNDS, Latency, Timing
 from niwaki.records.plan import GroupPlan, Plan, Repair, Slice
@@ -23,4 +24,5 @@ __all__ = [
     "Slice",
     "Timing",
     "delta",
+    "first_difference",
 ]

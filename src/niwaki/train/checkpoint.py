@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from niwaki.errors import FileError, TrainingError
+from niwaki.records import first_difference
 
 __all__ = ["load_optimizer", "load_tensors", "optimizer_state", "require_same", "tensors_of"]
 
@@ -102,13 +103,12 @@ def load_optimizer(optimizer: Optimizer, model: nn.Module, saved: Mapping[str, A
         optimizer.state[parameters[name]] = {key: _like(each, parameters[name]) for key, each in values.items()}
 
 
-def require_same(now: Mapping[str, Any], saved: Mapping[str, Any], where: str = "") -> None:
+def require_same(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """Refuse to resume with other settings than those the run was begun with.
 
     Args:
         now: Settings of this call, as plain data.
         saved: Settings in the checkpoint.
-        where: Place of both, for the message.
 
     Raises:
         TrainingError: With the first setting that differs.
@@ -118,16 +118,13 @@ def require_same(now: Mapping[str, Any], saved: Mapping[str, Any], where: str = 
         Traceback (most recent call last):
         niwaki.errors.TrainingError: can't resume: lr is 0.1 but the checkpoint was made with 0.2; ...
     """
-    for key in sorted({*now, *saved}):
-        place = f"{where}.{key}" if where else key
-        mine, theirs = now.get(key), saved.get(key)
-        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
-            require_same(mine, theirs, place)
-        elif mine != theirs:
-            raise TrainingError(
-                f"can't resume: {place} is {mine!r} but the checkpoint was made with {theirs!r}; use the same "
-                "settings, or start a new run in another directory"
-            )
+    difference = first_difference(now, saved)
+    if difference is not None:
+        place, mine, theirs = difference
+        raise TrainingError(
+            f"can't resume: {place} is {mine!r} but the checkpoint was made with {theirs!r}; use the same settings, or "
+            "start a new run in another directory"
+        )
 
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:
