@@ -108,9 +108,9 @@ class Chain(Method, metaclass=_OnePositional):
         data: Iterable[Any] | None = None,
     ) -> tuple[nn.Module, Run]:
         """Start the first part; the others start when it is their turn. See `Method.start`."""
-        plan = _Plan(self.parts, tuple(self.lengths(steps)), example, tasks, data)
-        model, first = plan.start(0, model)
-        run = _ChainRun(plan, [first])
+        parts = _Parts(self.parts, tuple(self.lengths(steps)), example, tasks, data)
+        model, first = parts.start(0, model)
+        run = _ChainRun(parts, [first])
         return run.pass_empty(model), run
 
     def resume(
@@ -124,41 +124,41 @@ class Chain(Method, metaclass=_OnePositional):
         data: Iterable[Any] | None = None,
     ) -> tuple[nn.Module, Run]:
         """Rebuild the parts that were finished, and go on inside the one that was not. See `Method.resume`."""
-        plan = _Plan(self.parts, tuple(self.lengths(steps)), example, tasks, data)
+        parts = _Parts(self.parts, tuple(self.lengths(steps)), example, tasks, data)
         runs: list[Run] = []
         for index, part_state in enumerate(state["runs"]):
             model = runs[-1].finish(model) if runs else model
-            model, run = plan.resume(index, model, part_state)
+            model, run = parts.resume(index, model, part_state)
             runs.append(run)
-        chain = _ChainRun(plan, runs)
+        chain = _ChainRun(parts, runs)
         chain.done = int(state["done"])
         return model, chain
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Parts:
     """What a chain needs to start any of its parts."""
 
-    parts: tuple[Method, ...]
+    methods: tuple[Method, ...]
     lengths: tuple[int, ...]
     example: Any
     tasks: Sequence[Named] | None
     data: Iterable[Any] | None
 
     def start(self, index: int, model: nn.Module) -> tuple[nn.Module, Run]:
-        part = self.parts[index]
+        part = self.methods[index]
         return part.start(model, self.example, self.tasks, steps=self.lengths[index], data=self.data)
 
     def resume(self, index: int, model: nn.Module, state: Mapping[str, Any]) -> tuple[nn.Module, Run]:
-        part = self.parts[index]
+        part = self.methods[index]
         return part.resume(model, self.example, self.tasks, steps=self.lengths[index], state=state, data=self.data)
 
 
 class _ChainRun(Run):
     """The part at work, and the final states of the parts before it."""
 
-    def __init__(self, plan: _Plan, runs: list[Run]) -> None:
-        self.plan = plan
+    def __init__(self, parts: _Parts, runs: list[Run]) -> None:
+        self.parts = parts
         self.runs = runs
         self.done = 0
 
@@ -185,19 +185,19 @@ class _ChainRun(Run):
         return self.pass_empty(model, optimizer)
 
     def finish(self, model: nn.Module) -> nn.Module:
-        while len(self.runs) < len(self.plan.parts):
+        while len(self.runs) < len(self.parts.methods):
             model = self._next(model)
         return self.current.finish(model)
 
     def pass_empty(self, model: nn.Module, optimizer: Optimizer | None = None) -> nn.Module:
         """Start the next part when the one at work has had its steps."""
-        while self.done >= self.plan.lengths[len(self.runs) - 1] and len(self.runs) < len(self.plan.parts):
+        while self.done >= self.parts.lengths[len(self.runs) - 1] and len(self.runs) < len(self.parts.methods):
             model = self._next(model, optimizer)
         return model
 
     def _next(self, model: nn.Module, optimizer: Optimizer | None = None) -> nn.Module:
         finished = self.current.finish(model)
-        started, run = self.plan.start(len(self.runs), finished)
+        started, run = self.parts.start(len(self.runs), finished)
         if optimizer is not None:
             carry_over(optimizer, model, finished)
             carry_over(optimizer, finished, started)

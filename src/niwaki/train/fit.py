@@ -18,10 +18,10 @@ from niwaki.train.engine import Engine
 from niwaki.train.job import Job
 from niwaki.train.journal import Journal
 from niwaki.train.loader import open_batches
+from niwaki.train.picker import EpochPicker
 from niwaki.train.progress import Progress, Silent
 from niwaki.train.randomness import own_randomness
 from niwaki.train.saving import load_session
-from niwaki.train.selection import Selection
 from niwaki.train.session import Session
 from niwaki.train.settings import Training
 from niwaki.train.stage import Stage, open_stage
@@ -124,7 +124,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
             loop,
             job.batches,
             open_batches(val_data, training, shuffle=False, pin=engine.pins) if val_data is not None else None,
-            Selection(training.select, job.tasks, reference),
+            EpochPicker(training.select, job.tasks, reference),
             Journal(keeper.metrics, keeper.name),
             keeper,
             progress or Silent(),
@@ -140,7 +140,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
 
 def _finish(session: Session, given: nn.Module) -> Fitted:
     """Take the picked epoch's weights and make a plain module of them, like the one that was given."""
-    trainee, selection, notes = session.loop.trainee, session.selection, list(session.loop.trainee.notes)
+    trainee, picker, notes = session.loop.trainee, session.picker, list(session.loop.trainee.notes)
     validated = session.validation is not None
     if session.best is not None:
         load_tensors(trainee.model, session.best)
@@ -154,9 +154,9 @@ def _finish(session: Session, given: nn.Module) -> Fitted:
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub lacks it
     return Fitted(
         model=model.to(device_of(given)).train(given.training),
-        quality=selection.quality,
-        epoch=selection.epoch,
-        picked_by=selection.describe() if validated else "last epoch, without validation data",
+        quality=picker.quality,
+        epoch=picker.epoch,
+        picked_by=picker.describe() if validated else "last epoch, without validation data",
         history=tuple(session.history),
         steps=session.loop.step,
         seconds=session.seconds(),

@@ -67,7 +67,7 @@ def session_state(session: "Session") -> dict[str, Any]:
         "average": {"model": tensors_of(average.model), "updates": average.updates} if average is not None else None,
         "run": trainee.run.state_dict(),
         "balance": loop.balance.state_dict(),
-        "selection": session.selection.state(),
+        "picker": session.picker.state(),
         "best": session.best,
         "history": session.history,
         "notes": list(trainee.notes),
@@ -94,7 +94,7 @@ def load_session(session: "Session", state: dict[str, Any]) -> None:
     trainee.notes = list(state["notes"])
     loop.balance.load_state_dict(state["balance"])
     loop.step = place["step"]
-    session.selection.load_state(state["selection"])
+    session.picker.load_state(state["picker"])
     session.best = state["best"]
     session.history = list(state["history"])
     session.journal.rewind(place["journal"])

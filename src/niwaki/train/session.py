@@ -18,10 +18,10 @@ from niwaki.train.guard import StepFigures
 from niwaki.train.journal import Journal
 from niwaki.train.loader import Batches
 from niwaki.train.loop import Loop
+from niwaki.train.picker import EpochPicker
 from niwaki.train.progress import Progress
 from niwaki.train.randomness import random_state, set_random_state
 from niwaki.train.saving import Position, session_state
-from niwaki.train.selection import Selection
 from niwaki.train.stage import Keeper
 
 __all__ = ["Session"]
@@ -35,7 +35,7 @@ class Session:
         loop: Takes the steps.
         batches: Training data.
         validation: Validation data, or None.
-        selection: Picks the best epoch.
+        picker: Picks the best epoch.
         journal: Writes `metrics.jsonl`.
         keeper: Keeps the checkpoint.
         progress: Who watches.
@@ -47,7 +47,7 @@ class Session:
     loop: Loop
     batches: Batches
     validation: Batches | None
-    selection: Selection
+    picker: EpochPicker
     journal: Journal
     keeper: Keeper
     progress: Progress
@@ -138,7 +138,7 @@ class Session:
         quality = evaluate_batches(
             trainee.validated, self.loop.tasks, self.validation, engine=trainee.engine, progress=self.progress
         )
-        better = self.selection.offer(epoch, quality)
+        better = self.picker.offer(epoch, quality)
         if better:
             self.best = {name: tensor.clone() for name, tensor in tensors_of(trainee.validated).items()}
         row = {"epoch": epoch, "step": self.loop.step, "quality": quality, "best": better}
@@ -149,7 +149,7 @@ class Session:
     def _after_change(self) -> None:
         """Another shape: its statistics are estimated anew, and no earlier epoch can be the best any more."""
         trainee, training = self.loop.trainee, self.loop.training
-        self.selection.forget()
+        self.picker.forget()
         self.best = None
         calibrate(trainee, self.batches, training.batchnorm_batches, self.loop.tasks)
         params = sum(each.numel() for each in trainee.model.parameters())

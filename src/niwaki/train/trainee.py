@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from niwaki.errors import SurgeryError
 from niwaki.methods.base import Run
-from niwaki.surgery import cut, plans_of
+from niwaki.surgery import follow_ema
 from niwaki.train.averaging import Average
 from niwaki.train.engine import Engine
 from niwaki.train.optimizer import make_optimizer
@@ -69,15 +70,12 @@ class Trainee:
         return True
 
     def _follow(self, model: nn.Module) -> None:
-        """Cut the averaged copy by the plans that the new model remembers and the copy does not."""
+        """Bring the averaged copy along, or begin it again where the method did more than cut."""
         if self.average is None:
             return
-        copy = self.average.model
-        for plan in plans_of(model)[len(plans_of(copy)) :]:
-            copy = cut(copy, plan, verify=False)
-        if shapes(copy) == shapes(model):
-            self.average.model = copy.requires_grad_(requires_grad=False)
-        else:
+        try:
+            self.average.model = follow_ema(self.average.model, model).requires_grad_(requires_grad=False)
+        except SurgeryError:
             self.average.restart(model)
             self.notes.append("the averaged copy began again where the method replaced layers")
 

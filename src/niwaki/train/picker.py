@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from niwaki.errors import SettingError
 from niwaki.records import Quality
 
-__all__ = ["Judged", "Selection"]
+__all__ = ["EpochPicker", "Judged"]
 
 
 class Judged(Protocol):
@@ -26,7 +26,7 @@ class Judged(Protocol):
         """Metric to ``"higher"`` or ``"lower"``."""
 
 
-class Selection:
+class EpochPicker:
     """Picks the best epoch by ``"mean"``, ``"worst"``, ``"last"`` or ``"TASK.METRIC"``.
 
     ``"mean"`` and ``"worst"`` compare relative gains ``s (M - R) / |R|`` of the primary metrics, where R is the
@@ -44,7 +44,7 @@ class Selection:
     Example:
         >>> from types import SimpleNamespace
         >>> depth = SimpleNamespace(name="depth", primary="abs", directions={"abs": "lower"})
-        >>> best = Selection("mean", [depth])
+        >>> best = EpochPicker("mean", [depth])
         >>> best.offer(0, {"depth": {"abs": 2.0}}), best.offer(1, {"depth": {"abs": 1.5}}), best.value
         (True, True, 0.25)
     """
