@@ -166,6 +166,20 @@ def test_edges_make_classes_numbered_by_their_first_unit() -> None:
     assert (edges.cause_of(3, 4), edges.cause_of(0, 4)) == ("a joint", "a freeze")
 
 
+def test_edges_are_put_together_once_until_more_are_added() -> None:
+    edges = Edges()
+    assert [column.size for column in edges.columns()] == [0, 0, 0]
+    units = edges.fresh(4)
+    edges.join(units[:2], units[2:])
+    edges.freeze(units[:1])
+    once, again = edges.columns(), edges.columns()
+    assert all(first is second for first, second in zip(once, again, strict=True))
+    assert [column.tolist() for column in once] == [[1, 2, 1], [3, 4, 0], [0, 0, 0]]
+    edges.because("later")
+    edges.freeze(units[1:2])
+    assert [column.tolist() for column in edges.columns()] == [[1, 2, 1, 2], [3, 4, 0, 0], [0, 0, 0, 1]]
+
+
 def test_edges_join_three_hundred_times_without_losing_one() -> None:
     edges = Edges()
     first, second = edges.fresh(1), edges.fresh(1)

@@ -69,11 +69,11 @@ class Edges:
         return first
 
     def columns(self) -> tuple[Units, Units, Units]:
-        """Return first units, second units and causes of all edges, in order."""
-        if not self._first:
-            empty = np.zeros(0, dtype=np.int64)
-            return empty, empty, empty
-        return np.concatenate(self._first), np.concatenate(self._second), np.concatenate(self._cause)
+        """Return first units, second units and causes of all edges, in order; what was joined once stays joined."""
+        for column in (self._first, self._second, self._cause):
+            if len(column) != 1:
+                column[:] = [np.concatenate([np.zeros(0, dtype=np.int64), *column])]
+        return self._first[0], self._second[0], self._cause[0]
 
     def classes(self) -> Units:
         """Return the class of every unit: 0 for frozen ones, others numbered by their first unit."""
