@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from niwaki.errors import SurgeryError
 from niwaki.graph import Channels
 from niwaki.records import Repair
-from niwaki.surgery import cut, find_literal_sizes, plans_of
+from niwaki.surgery import LiteralSize, cut, find_literal_sizes, plans_of
 from niwaki.surgery.attributes import apply_repairs
 from niwaki.surgery.kept import Mask
 
@@ -77,6 +77,16 @@ def test_a_size_in_the_text_is_found_and_can_be_frozen(act: Callable[[Tensor], T
     assert find_literal_sizes(model, frozen, rest) == []
     small = cut(model, plan_of(frozen, rest, image()), channels=frozen)
     assert small(image()).shape == (2, 2, 8, 8)
+
+
+def test_a_size_in_the_models_own_forward_is_told_so() -> None:
+    model = Body(written_view).eval()
+    found = find_literal_sizes(model, *planned(model))
+    assert (
+        [str(each).partition(" has the size 8")[0] for each in found] == ["the model's own forward"] * len(found) != []
+    )
+    none = np.empty(0, dtype=np.int64)
+    assert "the code of the model's own forward can't run" in str(LiteralSize("", "view", None, None, none, "shape"))
 
 
 @pytest.mark.parametrize("act", [written_view, written_expand])

@@ -26,7 +26,7 @@ class LiteralSize:
     """A call whose size does not follow a cut.
 
     Attributes:
-        module: Dotted name of the module that makes the call.
+        module: Dotted name of the module that makes the call; empty for the model itself.
         operator: Name of the node that the call became.
         old: The size it hands over, None where the call raised for a reason that no size of its own explains.
         new: The size it ought to hand over, None where no single number would do.
@@ -46,10 +46,11 @@ class LiteralSize:
     error: str = ""
 
     def __str__(self) -> str:
+        place = f"module {self.module!r}" if self.module else "the model's own forward"
         if self.old is None:
-            return f"the code of module {self.module!r} can't run at other sizes ({self.operator}: {self.error})"
+            return f"the code of {place} can't run at other sizes ({self.operator}: {self.error})"
         wanted = "no single number would do" if self.new is None else f"{self.new} after the cut"
-        return f"module {self.module!r} has the size {self.old} written in its code ({self.operator}; {wanted})"
+        return f"{place} has the size {self.old} written in its code ({self.operator}; {wanted})"
 
 
 def find_literal_sizes(model: nn.Module, channels: Channels, removed: Mask) -> list[LiteralSize]:
