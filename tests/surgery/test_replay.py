@@ -101,10 +101,25 @@ def test_an_averaged_copy_is_cut_alike(wrap: Callable[[nn.Module], nn.Module]) -
             parameter.add_(1.0)
     averaged.update_parameters(wrapped)
     small = pruned(model)
-    follow_ema(averaged, plans_of(small)[0])
+    averaged.module = follow_ema(averaged.module, small)
     assert int(averaged.n_averaged) == 2
     inner = unwrap(averaged.module)
     for (name, mean), now in zip(inner.named_parameters(), small.parameters(), strict=True):
         torch.testing.assert_close(mean, now - 0.5, msg=name)
     averaged.update_parameters(small)
     assert int(averaged.n_averaged) == 3
+
+
+def test_an_averaged_copy_catches_up_with_several_cuts() -> None:
+    model = Concat().eval()
+    small = pruned(pruned(model))
+    assert len(plans_of(small)) == 2
+    assert same_weights(follow_ema(model, small), small)
+    assert same_weights(follow_ema(small, small), small)
+
+
+def test_an_averaged_copy_of_another_shape_is_refused() -> None:
+    with pytest.raises(SurgeryError, match=r"leaves 'weight' with shape \(2, 2\), in the model it is \(3, 2\)"):
+        follow_ema(nn.Linear(2, 2), nn.Linear(2, 3))
+    with pytest.raises(SurgeryError, match=r"'bias' with shape \(2,\), in the model it is None; begin a new average"):
+        follow_ema(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))

@@ -176,6 +176,18 @@ def test_an_average_that_can_not_follow_begins_again_and_says_so(net: nn.Module)
     assert "began again" in trainee.notes[0]
 
 
+def test_an_average_that_a_plan_does_not_fit_begins_again_too(net: nn.Module) -> None:
+    model, run = ROUNDS.start(net, torch.zeros(1, 3, 8, 8), steps=10)
+    trainee = Trainee(model, run, Engine("cpu", "32-true"), Training(**PLAIN, epochs=1, ema=0.9))
+    for _ in range(10):
+        model = run.after_step(model, trainee.optimizer)
+    assert trainee.average is not None
+    trainee.average.model = type(net)(2)
+    assert trainee.adopt(model)
+    assert trainee.average.model.get_parameter("trunk.0.weight").shape[0] == 4
+    assert "began again" in trainee.notes[0]
+
+
 @pytest.mark.parametrize("statistics", [0, 2])
 def test_a_cut_does_not_disturb_the_epoch_of_a_loader_with_one_iterator(
     statistics: int, net: nn.Module, tasks: list[Task], squares: Any, same_bits: SameBits

@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from niwaki.errors import SurgeryError
 from niwaki.records import Plan as PlanRecord
 from niwaki.surgery.cutting import cut
+from niwaki.surgery.plan import plans_of
 from niwaki.surgery.tensors import named_tensors, removed_by, take
 from niwaki.surgery.wrappers import unwrap
 
@@ -69,23 +69,45 @@ def follow(optimizer: Optimizer, before: nn.Module, after: nn.Module, plan: Plan
             optimizer.state[moved[id(parameter)][1]] = states[id(parameter)]
 
 
-def follow_ema(averaged: AveragedModel, plan: PlanRecord) -> None:
-    """Cut an averaged copy of a model as the model was cut; it goes on averaging.
+def follow_ema(averaged: nn.Module, after: nn.Module) -> nn.Module:
+    """Cut an averaged copy of a model as the model was cut.
 
     Args:
-        averaged: An `AveragedModel` of the model before the cut; its module is replaced, its count is kept.
-        plan: The plan of the cut.
+        averaged: A copy of the model before one or several cuts, such as the ``module`` of torch's `AveragedModel`; it
+            is left as it is.
+        after: The cut model.
+
+    Returns:
+        The copy, cut by the plans that `after` remembers and the copy does not.
 
     Raises:
-        SurgeryError: When the plan does not fit.
+        SurgeryError: When a plan does not fit, or the copy does not come out in the shape of `after`: something else
+            was changed as well.
 
     Example:
-        >>> averaged = AveragedModel(nn.Linear(2, 2))
-        >>> follow_ema(averaged, PlanRecord(groups=()))
+        >>> from torch.optim.swa_utils import AveragedModel
+        >>> model = nn.Linear(2, 2)
+        >>> averaged = AveragedModel(model)
+        >>> small = cut(model, PlanRecord(groups=()), verify=False)
+        >>> averaged.module = follow_ema(averaged.module, small)
         >>> averaged.module
         Linear(in_features=2, out_features=2, bias=True)
     """
-    averaged.module = cut(averaged.module, plan, verify=False)
+    copy = averaged
+    for plan in plans_of(after)[len(plans_of(averaged)) :]:
+        copy = cut(copy, plan, verify=False)
+    mine, theirs = _shapes(copy), _shapes(after)
+    if mine != theirs:
+        name = next(each for each in (*theirs, *mine) if mine.get(each) != theirs.get(each))
+        raise SurgeryError(
+            f"cutting the averaged copy by the model's plans leaves {name!r} with shape {mine.get(name)}, in the model "
+            f"it is {theirs.get(name)}; begin a new average where layers were replaced"
+        )
+    return copy
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in named_tensors(unwrap(model)).items()}
 
 
 def _moves(before: nn.Module, after: nn.Module) -> dict[int, tuple[str, nn.Parameter]]:
