@@ -1,5 +1,6 @@
 """compress: a small model and an honest record."""
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -79,6 +80,21 @@ def test_it_is_fit_with_the_given_models_quality_as_reference(
     assert same_bits(fitted.model, result.model)
     assert result.record.picked_by == fitted.picked_by
     assert (result.fitted.epoch, result.fitted.history) == (fitted.epoch, fitted.history)
+
+
+@pytest.mark.parametrize("distill", [True, {"depth": 0.5}])
+def test_a_model_that_is_cut_at_the_start_learns_from_the_whole_one(
+    distill: Any, dense: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path, same_bits: SameBits
+) -> None:
+    settings = SETTINGS.model_copy(update={"distill": distill, "seed": 2})
+    result = compress(dense, tasks, squares, squares, method=HALF, training=settings, out=tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    taught = {name for row in rows for name in row.get("extra", {})}
+    assert taught == ({"distill.depth"} if isinstance(distill, dict) else {"distill.depth", "distill.segmentation"})
+    assert result.model.get_parameter("trunk.0.weight").shape[0] == 4
+    assert result.record.recipe["training"]["distill"] == distill
+    given = compress(dense, tasks, squares, squares, method=HALF, training=settings, teacher=deepcopy(dense))
+    assert same_bits(given.model, result.model)
 
 
 def test_a_test_split_and_a_baseline_of_its_own(

@@ -15,7 +15,7 @@ from niwaki.errors import MeasureError
 from niwaki.measure import measure
 from niwaki.methods.base import Method
 from niwaki.modules import device_of
-from niwaki.records import Compression, Cost, DeltaRecord, Environment, Quality, Record, delta
+from niwaki.records import Compression, Cost, DeltaRecord, Environment, Plan, Quality, Record, delta
 from niwaki.records.delta import CONVENTIONS
 from niwaki.surgery import plans_of
 from niwaki.tasks import Protocol, Task, build_tasks
@@ -148,7 +148,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         delta=deltas,
         split="validation" if test_data is None else "test",
         picked_by=fitted.picked_by,
-        plans=tuple(plans_of(fitted.model)),
+        plans=tuple(Plan.from_json(plan.to_json()) for plan in plans_of(fitted.model)),  # as records, without `apply`
         compression=Compression(
             seconds=seconds,
             steps={"training": fitted.steps},
