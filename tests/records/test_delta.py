@@ -200,7 +200,10 @@ FAULTS: list[tuple[dict[str, object], str]] = [
     ({"directions": None}, "delta needs the tasks, or else their `directions`"),
     ({"directions": {}}, "at least one task"),
     ({"convention": "mtl"}, "task 'depth' has none; give `primaries`"),
-    ({"convention": "mtl", "primaries": {"depth": "rmse"}}, "the primary metric 'rmse' of task 'depth' has no direction"),
+    (
+        {"convention": "mtl", "primaries": {"depth": "rmse"}},
+        "the primary metric 'rmse' of task 'depth' has no direction",
+    ),
 ]
 
 
