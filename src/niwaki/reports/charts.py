@@ -83,7 +83,9 @@ def width_chart(plan: Plan) -> Any | None:
     figure = go.Figure()
     figure.add_bar(x=names, y=[group.size for group in plan.groups], name="dense", marker_color="#c9c2b5")
     figure.add_bar(x=names, y=[len(group.kept) for group in plan.groups], name="small", marker_color=_COLOURS[0])
-    figure.update_layout(**_LAYOUT, barmode="overlay", height=380, title="channels of each group, before and after")
+    above = {"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"}
+    title = "channels of each group, before and after"
+    figure.update_layout(**(_LAYOUT | {"legend": above}), barmode="overlay", height=380, title=title)
     figure.update_xaxes(tickangle=-60, automargin=True)
     return figure
 
