@@ -28,7 +28,7 @@ def test_names_are_those_of_the_house(tmp_path: Path) -> None:
 
 def test_another_run_is_not_written_over(tmp_path: Path) -> None:
     RunDirectory(tmp_path, RECIPE).close()
-    with pytest.raises(FileError, match=r"holds a run already \(recipe.yaml\); resume it, or choose another"):
+    with pytest.raises(FileError, match=r"already \(recipe.yaml\); .* resume=True \(`--resume`\), .* \(`--out`\)"):
         RunDirectory(tmp_path, RECIPE)
 
 
@@ -59,8 +59,11 @@ def test_a_run_is_resumed_with_its_own_recipe_only(tmp_path: Path) -> None:
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="there is no run to resume"):
+    with pytest.raises(FileError, match=r"no run to resume .* resume=True \(`--resume`\), .* \(`--out`\)"):
         RunDirectory(tmp_path, RECIPE, resume=True)
+    with pytest.raises(FileError, match="no run to resume"):
+        RunDirectory(tmp_path / "new" / "run", RECIPE, resume=True)
+    assert list(tmp_path.iterdir()) == [], "a run that can't be resumed leaves something behind"
 
 
 def test_a_damaged_recipe(tmp_path: Path) -> None:

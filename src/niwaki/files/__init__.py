@@ -3,10 +3,11 @@
 from niwaki.atomic import write_atomically
 from niwaki.files.manifest import Manifest
 from niwaki.files.model import load, read_manifest, save
-from niwaki.files.run_directory import RunDirectory
+from niwaki.files.run_directory import RUN_FILES, RunDirectory
 from niwaki.files.state import load_state, save_state
 
 __all__ = [
+    "RUN_FILES",
     "Manifest",
     "RunDirectory",
     "load",

@@ -12,9 +12,9 @@ from niwaki.errors import FileError
 from niwaki.files.lock import Lock
 from niwaki.records import first_difference
 
-__all__ = ["RunDirectory"]
+__all__ = ["RUN_FILES", "RunDirectory"]
 
-_NAMES = {
+RUN_FILES = {
     "recipe": "recipe.yaml",
     "metrics": "metrics.jsonl",
     "checkpoint": "checkpoint.safetensors",
@@ -25,6 +25,7 @@ _NAMES = {
     "report": "report.html",
     "pictures": "pictures",
 }
+"""What a run's files are called."""
 
 _CHECKPOINTS = "checkpoint*.safetensors"
 """The resumable state, or those of several trainings (`niwaki.train.NamedStage`)."""
@@ -51,6 +52,8 @@ class RunDirectory:
 
     def __init__(self, path: str | Path, recipe: Mapping[str, Any], *, resume: bool = False) -> None:
         self.path = Path(path)
+        if resume:
+            self._require_a_run()
         self._make()
         self._lock = Lock(self.path / ".lock")
         try:
@@ -62,47 +65,47 @@ class RunDirectory:
     @property
     def recipe(self) -> Path:
         """The resolved recipe."""
-        return self.path / _NAMES["recipe"]
+        return self.path / RUN_FILES["recipe"]
 
     @property
     def metrics(self) -> Path:
         """One line of plain data for each thing measured while training."""
-        return self.path / _NAMES["metrics"]
+        return self.path / RUN_FILES["metrics"]
 
     @property
     def checkpoint(self) -> Path:
         """The resumable state."""
-        return self.path / _NAMES["checkpoint"]
+        return self.path / RUN_FILES["checkpoint"]
 
     @property
     def dense(self) -> Path:
         """The dense model that the compressed one is compared with."""
-        return self.path / _NAMES["dense"]
+        return self.path / RUN_FILES["dense"]
 
     @property
     def model(self) -> Path:
         """The compressed model."""
-        return self.path / _NAMES["model"]
+        return self.path / RUN_FILES["model"]
 
     @property
     def onnx(self) -> Path:
         """The exported model."""
-        return self.path / _NAMES["onnx"]
+        return self.path / RUN_FILES["onnx"]
 
     @property
     def record(self) -> Path:
         """What was measured."""
-        return self.path / _NAMES["record"]
+        return self.path / RUN_FILES["record"]
 
     @property
     def report(self) -> Path:
         """The page to look at."""
-        return self.path / _NAMES["report"]
+        return self.path / RUN_FILES["report"]
 
     @property
     def pictures(self) -> Path:
         """The folder of drawn predictions."""
-        return self.path / _NAMES["pictures"]
+        return self.path / RUN_FILES["pictures"]
 
     def write(self, path: Path, content: str | bytes) -> None:
         """Write one of the run's files, whole or not at all.
@@ -134,25 +137,34 @@ class RunDirectory:
         except OSError as error:
             raise FileError(f"can't make the run directory {self.path}: {error.strerror}; choose another") from None
 
+    def _require_a_run(self) -> None:
+        if not self.recipe.exists():
+            raise FileError(
+                f"there is no run to resume in {self.path}: it has no {RUN_FILES['recipe']}; begin one without "
+                "resume=True (`--resume`), or name the directory of the run (`--out`)"
+            )
+
     def _claim(self, recipe: Mapping[str, Any], *, resume: bool) -> None:
-        named = [self.path / name for name in _NAMES.values() if (self.path / name).exists()]
+        named = [self.path / name for name in RUN_FILES.values() if (self.path / name).exists()]
         found = [each.name for each in dict.fromkeys([*named, *sorted(self.path.glob(_CHECKPOINTS))])]
         if resume:
             self._go_on(recipe)
             return
         if found:
             raise FileError(
-                f"{self.path} holds a run already ({', '.join(found)}); resume it, or choose another directory"
+                f"{self.path} holds a run already ({', '.join(found)}); go on with it by resume=True "
+                "(`--resume`), or choose another directory (`--out`)"
             )
         write_atomically(self.recipe, _as_yaml(recipe))
 
     def _go_on(self, recipe: Mapping[str, Any]) -> None:
-        if not self.recipe.exists():
-            raise FileError(f"there is no run to resume in {self.path}: it has no {_NAMES['recipe']}")
+        self._require_a_run()
         try:
             before = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise FileError(f"{self.recipe} can't be read: {error}; begin the run anew in another directory") from None
+            raise FileError(
+                f"{self.recipe} can't be read: {error}; begin the run anew in another directory (`--out`)"
+            ) from None
         _require_same(before, yaml.safe_load(_as_yaml(recipe)), self.recipe)
         remove_leftovers(self.path)
 
@@ -167,5 +179,5 @@ def _require_same(before: Any, now: Any, path: Path) -> None:
         place, old, new = difference
         raise FileError(
             f"can't resume with another recipe: {place or 'the recipe'} is {new!r}, but {old!r} in {path}; use the "
-            "recipe the run was begun with, or choose another directory"
+            "recipe the run was begun with, or begin anew in another directory (`--out`)"
         )
