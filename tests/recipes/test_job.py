@@ -10,6 +10,7 @@ from PIL import Image
 import niwaki as nw
 from niwaki.data import RoomsData
 from niwaki.errors import ContractError, FileError
+from niwaki.files import RUN_FILES
 from niwaki.recipes import Recipe, forecast, parse_recipe, run_recipe
 from niwaki.recipes.subject import open_subject
 from niwaki.recipes.workplace import open_workplace
@@ -172,4 +173,11 @@ def test_anything_else_is_no_subject(target: str, how: dict[str, Any], error: ty
 
 def test_an_unfinished_run_is_no_subject(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="holds no finished run: recipe.yaml is missing"):
+        open_subject(str(tmp_path))
+
+
+def test_a_finished_run_is_known_by_the_names_of_the_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RUN_FILES, "dense", "parent.safetensors")
+    (tmp_path / "recipe.yaml").touch()
+    with pytest.raises(FileError, match="holds no finished run: parent.safetensors is missing"):
         open_subject(str(tmp_path))

@@ -11,7 +11,7 @@ from torch import nn
 
 from niwaki.contract import Example
 from niwaki.errors import ContractError, FileError
-from niwaki.files import load
+from niwaki.files import RUN_FILES, load
 from niwaki.recipes.reading import read_recipe
 from niwaki.recipes.workplace import open_workplace
 from niwaki.train import Silent
@@ -62,14 +62,12 @@ def open_subject(target: str, *, weights: Path | None = None, shape: tuple[int, 
 
 
 def _of_run(folder: Path) -> Subject:
-    for name in ("recipe.yaml", "dense.safetensors", "model.safetensors"):
-        if not (folder / name).exists():
-            raise FileError(f"{folder} holds no finished run: {name} is missing; run or resume it first")
-    place = open_workplace(read_recipe(folder / "recipe.yaml"), Silent())
-    models = {
-        "dense": load(place.build(), folder / "dense.safetensors"),
-        "small": load(place.build(), folder / "model.safetensors"),
-    }
+    recipe, dense, small = (folder / RUN_FILES[name] for name in ("recipe", "dense", "model"))
+    for file in (recipe, dense, small):
+        if not file.exists():
+            raise FileError(f"{folder} holds no finished run: {file.name} is missing; run or resume it first")
+    place = open_workplace(read_recipe(recipe), Silent())
+    models = {"dense": load(place.build(), dense), "small": load(place.build(), small)}
     return Subject(models, place.example, [task.name for task in place.tasks])
 
 
