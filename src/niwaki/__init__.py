@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from niwaki.records import delta as delta
     from niwaki.settings import Budget as Budget
     from niwaki.surgery import Plan as Plan
+    from niwaki.surgery import follow_ema as follow_ema
     from niwaki.surgery import reestimate_batchnorm as reestimate_batchnorm
     from niwaki.tasks import Classification as Classification
     from niwaki.tasks import Depth as Depth
@@ -76,6 +77,7 @@ _HOMES = {
     "niwaki.settings": ("Budget",),
     "niwaki.surgery": (
         "Plan",
+        "follow_ema",
         "reestimate_batchnorm",
     ),
     "niwaki.tasks": (
