@@ -5,10 +5,10 @@ from typing import Any, Self
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
 from niwaki.errors import SettingError
+from niwaki.train.precision import BFloat16Mixed
 from niwaki.train.settings import Precision, Training
 
 __all__ = ["Engine", "computes_bfloat16"]
@@ -48,10 +48,8 @@ class Engine:
             raise SettingError(f"device {device!r} can't be used: {error}") from None
         native: Precision = "bf16-mixed" if computes_bfloat16(fabric.device.type) else "32-true"
         self.precision = native if precision == "auto" else precision
-        if self.precision == "bf16-mixed":  # as a plugin: the precision argument logs a line each time
-            fabric = Fabric(
-                accelerator=kind, devices=number, plugins=[MixedPrecision("bf16-mixed", fabric.device.type)]
-            )
+        if self.precision == "bf16-mixed":
+            fabric = Fabric(accelerator=kind, devices=number, plugins=[BFloat16Mixed(fabric.device.type)])
         self._fabric = fabric
         self.device = fabric.device
         self.channels_last = channels_last
