@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from niwaki.errors import TrainingError
 
-__all__ = ["Guard", "StepFigures", "StepTensors", "blame_gradient", "check_losses"]
+__all__ = ["TAUGHT", "Guard", "StepFigures", "StepTensors", "blame_gradient", "check_losses"]
+
+TAUGHT = "distill."
+"""What stands before a task's name in the figure of its distance to the parent."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Guard:
 
 
 def check_losses(figures: StepFigures) -> None:
-    """Refuse a loss that is NaN or infinite.
+    """Refuse a loss, or a distance to the parent's answers, that is NaN or infinite.
 
     Args:
         figures: The figures of a step.
@@ -114,13 +117,24 @@ def check_losses(figures: StepFigures) -> None:
         Traceback (most recent call last):
         niwaki.errors.TrainingError: step 7 (epoch 0, lr 0.1): the loss of depth is nan; ...
     """
-    bad = {task: value for task, value in figures.losses.items() if not math.isfinite(value)}
+    where = f"step {figures.step} (epoch {figures.epoch}, lr {figures.lr:g})"
+    bad = _not_finite(figures.losses)
     if bad:
-        which = ", ".join(f"{task} is {value}" for task, value in bad.items())
         raise TrainingError(
-            f"step {figures.step} (epoch {figures.epoch}, lr {figures.lr:g}): the loss of {which}; lower `lr`, add "
+            f"{where}: the loss of {bad}; lower `lr`, add "
             "`warmup` or `clip_norm`, and look for NaN in inputs and targets (`niwaki check-data`)"
         )
+    taught = {name.removeprefix(TAUGHT): each for name, each in figures.extras.items() if name.startswith(TAUGHT)}
+    bad = _not_finite(taught)
+    if bad:
+        raise TrainingError(
+            f"{where}: the distance to the parent's answers for {bad}; the parent answers NaN or infinities: look at "
+            "the weights of the `teacher` (by default the model as it was given), or leave the task out of `distill`"
+        )
+
+
+def _not_finite(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{task} is {value}" for task, value in values.items() if not math.isfinite(value))
 
 
 def blame_gradient(model: nn.Module, losses: Mapping[str, Tensor]) -> str:

@@ -13,7 +13,7 @@ from niwaki.errors import TrainingError
 from niwaki.tasks import Task, task_losses
 from niwaki.train.batch import Batch, answers, read_batch, relocate
 from niwaki.train.distill import Teacher
-from niwaki.train.guard import Guard, StepFigures, StepTensors, blame_gradient, check_losses
+from niwaki.train.guard import TAUGHT, Guard, StepFigures, StepTensors, blame_gradient, check_losses
 from niwaki.train.schedule import lr_factor, set_lr
 from niwaki.train.settings import Training
 from niwaki.train.trainee import Trainee
@@ -107,7 +107,7 @@ class Loop:
             total = self.balance(losses) + trainee.run.penalty(trainee.model)
             trainee.engine.backward(total / len(batches) if len(batches) > 1 else total)
             _gather(sums, own)
-            _gather(others, {f"distill.{task}": each for task, each in taught.items()})
+            _gather(others, {f"{TAUGHT}{task}": each for task, each in taught.items()})
         return _means(sums), _means(others)
 
     def _clip(self) -> Tensor:
@@ -128,9 +128,15 @@ class Loop:
         blamed = [blame_gradient(self.trainee.model, self.losses(batch)[0]) for batch in batches]
         which = ", ".join(dict.fromkeys(each for each in blamed if each))
         where = f"the gradient of {which}" if which else "the gradient of the combined loss"
+        full = self.trainee.engine.precision == "32-true"
+        advice = (
+            "lower `lr` or add `clip_norm`"
+            if full
+            else "lower `lr`, add `clip_norm`, or train with precision '32-true'"
+        )
         return (
             f"step {figures.step} (epoch {figures.epoch}, lr {figures.lr:g}): {where} is {figures.grad_norm} although "
-            "every loss is finite; lower `lr`, add `clip_norm`, or train with precision '32-true'"
+            f"every loss is finite; {advice}"
         )
 
     def _tell_balancer(self, batch: Batch) -> None:
