@@ -92,6 +92,19 @@ def test_a_task_never_labelled_is_an_error_that_names_it() -> None:
         evaluation.compute()
 
 
+def test_what_came_instead_of_labels_is_told() -> None:
+    evaluation = Evaluation([Regression(name="semantic")])
+    outputs = {"semantic": torch.ones(2), "depth": torch.ones(2)}
+    evaluation.update(outputs, {"seg": torch.ones(2), "dense": torch.ones(2)})
+    with pytest.raises(
+        MeasureError, match="no label was seen for semantic: .*targets: dense, seg; outputs: depth, sem"
+    ):
+        evaluation.compute()
+    evaluation.reset()
+    with pytest.raises(MeasureError, match="no label was seen for semantic: .*targets: none; outputs: none"):
+        evaluation.compute()
+
+
 def test_users_metrics_are_taken_as_they_are_and_their_own_objects_left_alone() -> None:
     iou, recall = MulticlassJaccardIndex(4, ignore_index=-1), MulticlassRecall(4, average=None, ignore_index=-1)
     task = Task(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from niwaki.contract import name_outputs
 from niwaki.errors import MeasureError, SettingError
 from niwaki.tasks.losses import labelled_parts
 from niwaki.tasks.meters import Metric, SumMetric
@@ -49,6 +50,8 @@ class Evaluation:
         self.tasks = build_tasks(tasks)
         self.protocol = protocol
         self._scores = {task.name: _Scores(task, by_batch=protocol == "mtan") for task in self.tasks}
+        self._targets: set[str] = set()
+        self._outputs: set[str] = set()
 
     @torch.no_grad()
     def update(self, outputs: Any, targets: Mapping[str, Any] | Any) -> None:
@@ -61,6 +64,10 @@ class Evaluation:
         Raises:
             ContractError: When a labelled task has no output, or an output or target does not fit its task.
         """
+        names = [task.name for task in self.tasks]
+        given = targets if isinstance(targets, Mapping) else names
+        self._targets.update(str(name) for name in given)
+        self._outputs.update(name_outputs(outputs, names))
         for task, part in labelled_parts(self.tasks, outputs, targets):
             self._scores[task.name].update(part)
 
@@ -73,13 +80,16 @@ class Evaluation:
         empty = [name for name, scores in self._scores.items() if not scores.samples()]
         if empty:
             raise MeasureError(
-                f"no label was seen for {', '.join(empty)}: there is nothing to measure; "
-                "evaluate on a split that has labels, or leave the task out"
+                f"no label was seen for {', '.join(empty)}: there is nothing to measure; keys of targets: "
+                f"{_listed(self._targets)}; outputs: {_listed(self._outputs)}; evaluate on a split that has labels "
+                "under the task's name, or leave the task out"
             )
         return {name: scores.compute() for name, scores in self._scores.items()}
 
     def reset(self) -> None:
         """Forget every batch."""
+        self._targets.clear()
+        self._outputs.clear()
         for scores in self._scores.values():
             scores.reset()
 
@@ -151,6 +161,10 @@ class _Scores:
     def _read(self) -> dict[str, float]:
         values = {key: _computed(metric) for key, metric in self.metrics.items()}
         return {name: each.read(values[id(each.metric)]) for name, each in self.task.readings.items()}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _computed(metric: Metric) -> Any:
