@@ -17,6 +17,7 @@ from niwaki.train.checkpoint import load_tensors, tensors_of
 from niwaki.train.engine import Engine
 from niwaki.train.job import Job
 from niwaki.train.journal import Journal
+from niwaki.train.labels import require_targets
 from niwaki.train.loader import open_batches
 from niwaki.train.picker import EpochPicker
 from niwaki.train.progress import Progress, Silent
@@ -100,8 +101,10 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
     Raises:
         SettingError: When the device or the rule does not exist.
         ContractError: When two tasks have one name, or model and data don't fit the tasks.
-        DataError: When the data is empty or not as described, or its length is needed and not known.
-        TrainingError: When a loss or gradient becomes NaN or infinite, or other settings are resumed.
+        DataError: When the data is empty or not as described, its length is needed and not known, or the validation
+            data has no targets for a task.
+        TrainingError: When a loss or gradient becomes NaN or infinite, a task had no label in the first epoch, or other
+            settings are resumed.
         FileError: When a checkpoint is damaged or does not fit.
 
     Example:
@@ -119,11 +122,14 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         job = Job(model, build_tasks(tasks), training, method, batches, engine)
         keeper = open_stage(out)
         saved = job.checkpoint(keeper) if resume else None
+        validation = open_batches(val_data, training, shuffle=False, pin=engine.pins) if val_data is not None else None
+        if validation is not None and saved is None:
+            require_targets(validation, job.tasks)
         loop = job.loop(saved, balance=balance, teacher=teacher)
         session = Session(
             loop,
             job.batches,
-            open_batches(val_data, training, shuffle=False, pin=engine.pins) if val_data is not None else None,
+            validation,
             EpochPicker(training.select, job.tasks, reference),
             Journal(keeper.metrics, keeper.name),
             keeper,

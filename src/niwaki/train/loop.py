@@ -14,6 +14,7 @@ from niwaki.tasks import Task, task_losses
 from niwaki.train.batch import Batch, answers, read_batch, relocate
 from niwaki.train.distill import Teacher
 from niwaki.train.guard import TAUGHT, Guard, StepFigures, StepTensors, blame_gradient, check_losses
+from niwaki.train.labels import SeenLabels
 from niwaki.train.schedule import lr_factor, set_lr
 from niwaki.train.settings import Training
 from niwaki.train.trainee import Trainee
@@ -35,6 +36,7 @@ class Loop:
         step: Steps taken.
         epoch: Epoch of the current step, for messages.
         changed: Whether the last step changed the model's shape.
+        seen: The labels of the batches since it was made anew.
     """
 
     trainee: Trainee
@@ -47,6 +49,7 @@ class Loop:
     epoch: int = 0
     changed: bool = False
     guard: Guard = field(default_factory=Guard)
+    seen: SeenLabels = field(default_factory=SeenLabels)
 
     def take(self, raw: Sequence[Any]) -> list[StepFigures]:
         """Take one step on the mean gradient of some batches.
@@ -100,6 +103,7 @@ class Loop:
         others: dict[str, list[Tensor]] = {}
         for number, batch in enumerate(batches):
             own, taught = self.losses(batch)
+            self.seen.add(batch.targets, own)
             losses = _joined(own, taught)
             trainee.run.before_backward(trainee.model, losses)
             if number == 0:

@@ -55,13 +55,14 @@ class Session:
     position: Position = field(default_factory=Position)
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
+    _checked: bool = False
     _since: float = field(default_factory=time.perf_counter)
 
     def run(self) -> None:
         """Train until every step is done; a finished training does nothing.
 
         Raises:
-            TrainingError: When a loss or gradient is NaN or infinite.
+            TrainingError: When a loss or gradient is NaN or infinite, or a task had no label in the first epoch.
             DataError: When an epoch holds no batch.
         """
         if self.position.finished:
@@ -90,7 +91,7 @@ class Session:
 
     def _epoch(self) -> None:
         place, loop = self.position, self.loop
-        loop.epoch = place.epoch
+        loop.epoch, begun_here = place.epoch, place.batch == 0
         stream = self._stream()
         while loop.step < loop.total:
             group = list(islice(stream, loop.training.accumulate))
@@ -105,7 +106,17 @@ class Session:
                 self.save()
         if place.batch == 0:
             raise DataError("an epoch of the training data holds no batch; give at least one")
+        if begun_here:
+            self._check_labels()
         self._end_epoch()
+
+    def _check_labels(self) -> None:
+        """Look once, at the first epoch that this process saw from its beginning, whether every task has labels."""
+        if not self._checked:
+            count = self.batches.count
+            stopped = self.loop.step >= self.loop.total and (count is None or self.position.batch < count)
+            self.loop.seen.require(self.loop.tasks, whole=not stopped)
+        self._checked = True
 
     def _stream(self) -> Iterator[Any]:
         """Begin an epoch, or go on in the middle of one."""
