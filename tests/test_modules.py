@@ -5,7 +5,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from niwaki.modules import device_of, evaluating, unwrap
+from niwaki.errors import ContractError
+from niwaki.modules import device_of, evaluating, require_module, unwrap
 
 
 def test_every_module_is_back_in_its_mode_also_after_a_failure() -> None:
@@ -34,3 +35,10 @@ def test_what_is_wrapped_is_found_through_every_wrapper() -> None:
         Fabric(accelerator="cpu", devices=1).setup_module(plain),
     ]
     assert all(unwrap(each) is plain for each in wrapped)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(ContractError, match=r"got the class: give Linear\(...\)"):
+        require_module(nn.Linear)
+    with pytest.raises(ContractError, match="got dict: give the module whose forward"):
+        unwrap({"weight": 1})  # type: ignore[arg-type]  # the mistake under test

@@ -7,7 +7,9 @@ from typing import cast
 import torch
 from torch import nn
 
-__all__ = ["WRAPPED_AS", "device_of", "evaluating", "unwrap"]
+from niwaki.errors import ContractError
+
+__all__ = ["WRAPPED_AS", "device_of", "evaluating", "require_module", "unwrap"]
 
 WRAPPED_AS = ("_orig_mod", "_original_module", "_forward_module")
 """Attributes that hold the wrapped module: of `torch.compile`, and of Lightning Fabric."""
@@ -55,6 +57,32 @@ def device_of(model: nn.Module) -> torch.device:
     return next((each.device for each in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
+def require_module(model: object) -> nn.Module:
+    """Return a model that is one.
+
+    Args:
+        model: Whatever was given as the model.
+
+    Returns:
+        The same object.
+
+    Raises:
+        ContractError: When it is no `torch.nn.Module`.
+
+    Example:
+        >>> require_module(nn.ReLU())
+        ReLU()
+    """
+    if isinstance(model, nn.Module):
+        return model
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise ContractError(f"a model is an instance of torch.nn.Module; got the class: give {model.__name__}(...)")
+    raise ContractError(
+        f"a model is an instance of torch.nn.Module; got {type(model).__name__}: give the module whose forward "
+        "returns the outputs"
+    )
+
+
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the module inside any compiling or distributing wrappers.
 
@@ -64,11 +92,15 @@ def unwrap(model: nn.Module) -> nn.Module:
     Returns:
         The innermost module: the one whose parameter names bear no wrapper's prefix.
 
+    Raises:
+        ContractError: When it is no module at all.
+
     Example:
         >>> plain = nn.Linear(2, 2)
         >>> unwrap(nn.DataParallel(plain)) is plain
         True
     """
+    require_module(model)
     while True:
         inner = _inner(model)
         if inner is None:

@@ -289,3 +289,11 @@ def test_weights_beyond_the_limit_go_into_a_file_beside(tmp_path: Path, monkeypa
     assert result.bytes == sum(each.stat().st_size for each in tmp_path.iterdir())
     x = torch.rand(3, 64)
     np.testing.assert_allclose(run(tmp_path / "model.onnx", x)["output"], model(x).detach().numpy(), atol=1e-5)
+
+
+def test_what_is_no_model_and_a_text_for_tasks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="instance of torch.nn.Module; got function"):
+        export(lambda x: x, torch.zeros(1, 3), tmp_path / "x.onnx")  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(ContractError, match=r"write tasks=\['depth'\]"):
+        export(nn.Linear(3, 1), torch.zeros(1, 3), tmp_path / "x.onnx", tasks="depth")
+    assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import niwaki as nw
-from niwaki.errors import FileError
+from niwaki.errors import ContractError, FileError
 from niwaki.files import container as containers
 from niwaki.files import load, read_manifest, save, save_state
 from niwaki.surgery import plans_of
@@ -297,3 +297,11 @@ def test_a_model_file_can_be_read_by_whom_other_new_files_can(tmp_path: Path) ->
     (tmp_path / "plain").write_text("")
     save(nn.Linear(2, 2), tmp_path / "model.safetensors")
     assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_is_no_model_and_a_text_for_tasks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="instance of torch.nn.Module; got function"):
+        save(lambda x: x, tmp_path / "x.safetensors")  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(ContractError, match=r"write tasks=\['depth'\]"):
+        save(nn.Linear(3, 1), tmp_path / "x.safetensors", tasks="depth")
+    assert not list(tmp_path.iterdir())

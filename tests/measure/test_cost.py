@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from niwaki.contract import Example
-from niwaki.measure import measure
+from niwaki.errors import ContractError
+from niwaki.measure import measure, measure_latency
 from niwaki.models import DeepLab, ModelSettings, ResNetUNet, SegNet
 from niwaki.records import Cost, PartCost
+from niwaki.tasks import Depth
 
 
 class Branched(nn.Module):
@@ -192,3 +194,20 @@ def test_ready_networks_cost_what_torch_counts(settings: ModelSettings) -> None:
     assert set(cost.heads) == set(tasks)
     heads = {task: sum(p.numel() for p in model.get_submodule(f"heads.{task}").parameters()) for task in tasks}
     assert {task: part.params for task, part in cost.heads.items()} == heads
+
+
+def test_tasks_stand_for_their_names() -> None:
+    def net() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 1, 1))
+
+    x = torch.zeros(1, 3, 4, 4)
+    assert measure(net(), x, tasks=[Depth()]) == measure(net(), x, tasks=["depth"])
+    latency = measure_latency({"net": net()}, x, rounds=1, warmup=1, tasks=[Depth()])
+    assert {each.model for each in latency.timings} == {"net"}
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(ContractError, match="got function"):
+        measure(lambda x: x, torch.zeros(1))  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(ContractError, match=r"write tasks=\['depth'\]"):
+        measure(nn.Linear(1, 1), torch.zeros(1), tasks="depth")

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from niwaki.contract import Named, task_names
 from niwaki.errors import ContractError, SettingError
 from niwaki.methods import Method, Run, methods
-from niwaki.methods.base import Named, Stage, carry_over, task_names
+from niwaki.methods.base import Stage, carry_over
 
 
 class Idle(Method):

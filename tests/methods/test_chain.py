@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from niwaki.contract import Named
 from niwaki.errors import ContractError, SettingError
 from niwaki.methods import Chain, Method, Run, StructuredPruning
-from niwaki.methods.base import Named, Stage
+from niwaki.methods.base import Stage
 
 LOG: list[str] = []
 

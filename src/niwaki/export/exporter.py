@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from niwaki.atomic import atomic_folder, told_as_file_error
-from niwaki.contract import Example, as_examples
+from niwaki.contract import Example, Named, as_examples, task_names
 from niwaki.errors import ContractError, ExportError
 from niwaki.export.calls import Call, FlatCall, answers, read_call
 from niwaki.export.choices import chooses
@@ -20,7 +20,7 @@ from niwaki.export.quiet import quiet
 from niwaki.export.result import ExportResult
 from niwaki.export.runtime import FileAnswers
 from niwaki.export.storing import write_program
-from niwaki.modules import unwrap
+from niwaki.modules import require_module, unwrap
 
 __all__ = ["export", "export_each"]
 
@@ -38,7 +38,7 @@ def export(
     example: Any,
     path: str | Path,
     *,
-    tasks: Sequence[Any] | None = None,
+    tasks: Sequence[str | Named] | None = None,
     opset: int | None = None,
     dynamic_batch: bool = True,
     **how: Unpack[_Options],
@@ -78,8 +78,9 @@ def export(
         >>> result.outputs, result.batch, result.max_difference < 1e-5
         (('depth',), 'dynamic', True)
     """
+    require_module(model)
     target, each = Path(path), _single(example)
-    names = None if tasks is None else [str(getattr(task, "name", task)) for task in tasks]
+    names = task_names(tasks)
     comparing = Comparing(**how)
     with quiet(), torch.random.fork_rng(devices=[]), torch.no_grad():
         view = _view(model)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from niwaki.contract import as_examples, describe_example
+from niwaki.contract import Named, as_examples, describe_example, task_names
 from niwaki.errors import FileError, SurgeryError
 from niwaki.files.container import read_container, read_manifest_of, write_container
 from niwaki.files.fitting import require_dense_fit, require_fit, require_ties, stored_names
@@ -21,7 +21,9 @@ from niwaki.surgery import Plan, cut, plans_of, unwrap
 __all__ = ["load", "read_manifest", "save"]
 
 
-def save(model: nn.Module, path: str | Path, *, tasks: Sequence[Any] | None = None, example: Any | None = None) -> None:
+def save(
+    model: nn.Module, path: str | Path, *, tasks: Sequence[str | Named] | None = None, example: Any | None = None
+) -> None:
     """Write a model's weights and everything needed to build it again from its dense parent.
 
     The file holds tensors and a manifest, never code. Tied tensors are stored once; a tensor whose zeros are worth it
@@ -34,6 +36,7 @@ def save(model: nn.Module, path: str | Path, *, tasks: Sequence[Any] | None = No
         example: The model's inputs, to remember their shapes; without it those of the plan are kept.
 
     Raises:
+        ContractError: When the model is no module, or the tasks are no list.
         FileError: When a module keeps something that has no form in such a file, or it can't be written.
 
     Example:
@@ -55,7 +58,7 @@ def save(model: nn.Module, path: str | Path, *, tasks: Sequence[Any] | None = No
         "model": f"{type(plain).__module__}.{type(plain).__qualname__}",
         "plans": [json.loads(plan.to_json()) for plan in plans],
         "examples": specs if specs is not None else list(plans[0].examples) if plans else [],
-        "tasks": [str(getattr(task, "name", task)) for task in tasks or ()],
+        "tasks": task_names(tasks) or [],
         "names": list(found),
         "tied": tied,
         "sparse": sparse,

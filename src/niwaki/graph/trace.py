@@ -14,17 +14,18 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.utils import _pytree as pytree
 
-from niwaki.contract import Example, as_examples, name_outputs
+from niwaki.contract import Example, Named, as_examples, name_outputs, task_names
 from niwaki.errors import ContractError, GraphError
 from niwaki.graph.inline import inline_regions
 from niwaki.graph.naming import canonical_names, named_tensors
 from niwaki.graph.paths import doubled
 from niwaki.graph.program import Program, Traced
+from niwaki.modules import require_module
 
 __all__ = ["trace"]
 
 
-def trace(model: nn.Module, example: Any, *, tasks: Sequence[str] | None = None) -> Traced:
+def trace(model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None = None) -> Traced:
     """Export a model on its examples in eval and train mode.
 
     The caller's model is left as it was, bit for bit; the programs hold its own parameters, not copies.
@@ -32,8 +33,8 @@ def trace(model: nn.Module, example: Any, *, tasks: Sequence[str] | None = None)
     Args:
         model: Any module whose forward ``torch.export`` can read.
         example: A tensor, a tuple of positional inputs, an `Example`, or a list of these (several paths).
-        tasks: Names of the outputs, in order, where the model returns a tuple or one tensor. When each of several
-            examples returns one tensor, example i answers task i.
+        tasks: Tasks or names of the outputs, in order, where the model returns a tuple or one tensor. When each of
+            several examples returns one tensor, example i answers task i.
 
     Returns:
         The programs with their tensors and outputs named.
@@ -47,13 +48,13 @@ def trace(model: nn.Module, example: Any, *, tasks: Sequence[str] | None = None)
         >>> [(program.training, program.outputs) for program in traced.programs]
         [(False, {'output': ['linear']}), (True, {'output': ['linear']})]
     """
-    examples = as_examples(example)
-    names = canonical_names(model)
+    examples, asked = as_examples(example), task_names(tasks)
+    names = canonical_names(require_module(model))
     twin = _twin(model)
     programs: list[Program] = []
     notes: list[str] = []
     for index, each in enumerate(examples):
-        naming = _Naming(names, None if tasks is None else list(tasks), index, len(examples))
+        naming = _Naming(names, asked, index, len(examples))
         found, remarks = _both_modes(twin, each, naming)
         programs += found
         notes += remarks
@@ -63,7 +64,7 @@ def trace(model: nn.Module, example: Any, *, tasks: Sequence[str] | None = None)
         names=names,
         shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()},
         parameters=frozenset(name for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)),
-        tasks=_tasks(programs, tasks),
+        tasks=_tasks(programs, asked),
         notes=tuple(notes),
     )
 

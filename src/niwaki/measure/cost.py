@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from niwaki.contract import Named
 from niwaki.graph import Parts, Program, Traced, find_parts, node_macs, operator_name, trace, uncounted
 from niwaki.measure.activations import peak_activation_bytes
 from niwaki.records import Cost, PartCost
@@ -30,7 +31,7 @@ _NORMS = frozenset(
 )
 
 
-def measure(model: nn.Module, example: Any, *, tasks: Sequence[str] | None = None) -> Cost:
+def measure(model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None = None) -> Cost:
     """Count what a model costs for one example of its input; the model is left as it was.
 
     Parts are found from the exported program: what every task uses is trunk, what several use a branch, what one uses
@@ -41,7 +42,7 @@ def measure(model: nn.Module, example: Any, *, tasks: Sequence[str] | None = Non
         model: Any module.
         example: A tensor, a tuple of positional inputs, an `Example`, or a list of these. MACs and memory are for its
             own batch size.
-        tasks: Names of the outputs, where the model returns a tuple or one tensor.
+        tasks: Tasks or their names, in the order of the outputs, where the model returns a tuple or one tensor.
 
     Returns:
         The cost; one MAC is one multiply-accumulate. Bytes are those of parameters and saved buffers, dense.

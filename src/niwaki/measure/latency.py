@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from niwaki.contract import Example, as_examples
+from niwaki.contract import Example, Named, as_examples, task_names
 from niwaki.errors import MeasureError
 from niwaki.measure.machine import device_in_words, disturbances, load_warning, torch_threads
 from niwaki.measure.rounds import Contestant, Rounds, time_rounds
@@ -28,7 +28,7 @@ def measure_latency(
     threads: int = 1,
     rounds: int = ROUNDS,
     warmup: int = 3,
-    tasks: Sequence[str] | None = None,
+    tasks: Sequence[str | Named] | None = None,
 ) -> Latency:
     """Time models side by side: all of them in every round, so that what disturbs one disturbs all.
 
@@ -42,7 +42,7 @@ def measure_latency(
         threads: Threads inside one operator, in every runtime; at least 1.
         rounds: Timed turns of each model and runtime; at least 1.
         warmup: Untimed calls of each before them; at least 1.
-        tasks: Names of the outputs, where an export needs them.
+        tasks: Tasks or their names, where an export needs them.
 
     Returns:
         Median, fastest, spread and CPU time of each, and warnings when the machine was busy.
@@ -81,7 +81,7 @@ def time_models(
     threads: int,
     rounds: int,
     warmup: int,
-    tasks: Sequence[str] | None = None,
+    tasks: Sequence[str | Named] | None = None,
 ) -> Rounds:
     """Time models as `measure_latency` does, and return every round: `Rounds.gains` shows how far a gain varies.
 
@@ -97,7 +97,8 @@ def time_models(
     """
     if threads < 1:
         raise MeasureError(f"threads is at least 1; got {threads}")
-    entries = {name: Entry(subject, as_examples(example), tasks, threads) for name, subject in models.items()}
+    names = task_names(tasks)
+    entries = {name: Entry(subject, as_examples(example), names, threads) for name, subject in models.items()}
     with ExitStack() as stack:
         calls = _calls(entries, runtimes, stack)
         stack.enter_context(torch_threads(threads))

@@ -2,29 +2,21 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from niwaki.contract import Named
 from niwaki.errors import ContractError
 from niwaki.registry import Registry
 from niwaki.settings import Settings
 from niwaki.surgery import Plan, follow, plans_of, unwrap
 
-__all__ = ["Method", "Named", "Run", "Stage", "carry_over", "checked_steps", "methods", "task_names"]
+__all__ = ["Method", "Run", "Stage", "carry_over", "checked_steps", "methods"]
 
 Stage = Literal["rewire", "cut", "sparsify"]
-
-
-class Named(Protocol):
-    """What a method needs of a task before training: its name."""
-
-    @property
-    def name(self) -> str:
-        """The task's name, which is also its output's."""
-        ...
 
 
 class Run:
@@ -157,30 +149,6 @@ class Method(Settings):
 
 
 methods: Registry[type[Method]] = Registry("method")
-
-
-def task_names(tasks: Sequence[Named | str] | None) -> list[str] | None:
-    """Return the names of tasks, in order.
-
-    Args:
-        tasks: The tasks, their names, or None.
-
-    Returns:
-        Their names, or None.
-
-    Raises:
-        ContractError: When two tasks have one name.
-
-    Example:
-        >>> task_names(["depth", "normals"])
-        ['depth', 'normals']
-    """
-    if tasks is None:
-        return None
-    names = [task if isinstance(task, str) else task.name for task in tasks]
-    if len(set(names)) < len(names):
-        raise ContractError(f"every task needs a name of its own; got {', '.join(names)}")
-    return names
 
 
 def checked_steps(steps: int) -> int:

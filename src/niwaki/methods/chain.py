@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from niwaki.contract import Named
 from niwaki.errors import ContractError
-from niwaki.methods.base import Method, Named, Run, Stage, carry_over, checked_steps, methods
+from niwaki.methods.base import Method, Run, Stage, carry_over, checked_steps, methods
 from niwaki.settings import Settings, family
 
 __all__ = ["Chain"]

@@ -164,7 +164,7 @@ def test_no_budget_or_two_is_refused(example: Tensor) -> None:
         prune(Wide(), example)
     with pytest.raises(SettingError, match="exactly one budget.*got 2"):
         plan(Wide(), example, macs=0.5, budget=Budget(macs=0.5))
-    with pytest.raises(SettingError, match="round_too: unknown setting"):
+    with pytest.raises(SettingError, match="no option 'round_too'; .* did you mean 'round_to'"):
         plan(Wide(), example, macs=0.5, round_too=4)  # type: ignore[call-arg]  # the mistake under test
 
 
@@ -173,8 +173,34 @@ def test_out_of_reach_is_answered_in_the_users_terms(example: Tensor) -> None:
         BudgetError, match=r"Budget\(macs=0.01\) is out of reach: the smallest reachable is macs=0\.\d+;"
     ):
         prune(Wide(), example, macs=0.01)
-    with pytest.raises(BudgetError, match="the smallest reachable is channels=1;"):
-        prune(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)), example, channels=0.5)
+
+
+@pytest.mark.parametrize("budget", [{"channels": 0.5}, {"macs": 0.5}, {"params": 3}])
+def test_a_model_that_can_give_nothing_says_why(example: Tensor, budget: dict[str, Any]) -> None:
+    with pytest.raises(
+        BudgetError, match=r"no group of channels can shrink \(0: its 4 .* steps of 8; 1: frozen by the output"
+    ):
+        prune(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)), example, **budget)
+    with pytest.raises(BudgetError, match=r"can shrink \(weight: frozen by the output 'output'\)"):
+        prune(nn.Conv2d(3, 4, 1), example, **budget)
+    with pytest.raises(BudgetError, match="the model has no layer with channels"):
+        prune(nn.ReLU(), example, channels=0.5)
+    layers = [nn.Conv2d(3, 4, 1), *(nn.Conv2d(4, 4, 1) for _ in range(4))]
+    with pytest.raises(BudgetError, match="; and 2 more"):
+        prune(nn.Sequential(*layers), example, **budget)
+
+
+def test_an_unknown_option_is_answered_with_the_known(example: Tensor) -> None:
+    with pytest.raises(SettingError, match="no option 'latency_ms'; its options are channels, params, macs, budget"):
+        prune(Wide(), example, latency_ms=3)  # type: ignore[call-arg]  # the mistake under test
+
+
+def test_what_is_no_model_is_refused(example: Tensor) -> None:
+    for door in (plan, prune):
+        with pytest.raises(ContractError, match=r"instance of torch.nn.Module; got function"):
+            door(lambda x: x, example, channels=0.5)  # type: ignore[arg-type]  # the mistake under test
+        with pytest.raises(ContractError, match=r"write tasks=\['segmentation'\]"):
+            door(Wide(), example, tasks="segmentation", channels=0.5)
 
 
 def test_the_smallest_reachable_is_reached(example: Tensor) -> None:

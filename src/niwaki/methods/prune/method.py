@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.optim import Optimizer
 
+from niwaki.contract import Named, task_names
 from niwaki.errors import ContractError
-from niwaki.methods.base import Method, Named, Run, Stage, checked_steps, methods, task_names
+from niwaki.methods.base import Method, Run, Stage, checked_steps, methods
 from niwaki.methods.prune.selecting import Dense, Planned, Round, plan_round
 from niwaki.methods.prune.settings import Selection
 from niwaki.surgery import Plan, follow, plans_of, unwrap

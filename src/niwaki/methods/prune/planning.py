@@ -5,8 +5,8 @@ from typing import Any, Unpack
 
 from torch import nn
 
-from niwaki.errors import SettingError
-from niwaki.methods.base import Named, task_names
+from niwaki.contract import Named, task_names
+from niwaki.errors import SettingError, did_you_mean
 from niwaki.methods.prune.keeping import names_of
 from niwaki.methods.prune.selecting import Planned, plan_round
 from niwaki.methods.prune.settings import PlanOptions, Selection
@@ -43,8 +43,10 @@ def plan(
 
     Raises:
         SettingError: When an option is unknown or not allowed, or there is no budget.
-        BudgetError: When the budget is out of reach; the message names the smallest reachable.
-        ContractError: When ``keep`` names what the model does not have.
+        BudgetError: When the budget is out of reach; the message names the smallest reachable, or says why no group
+            of channels can shrink.
+        ContractError: When the model is no module, the example does not fit it, or ``keep`` names what it does not
+            have.
 
     Example:
         >>> import torch
@@ -76,8 +78,10 @@ def prune(
 
     Raises:
         SettingError: When an option is unknown or not allowed, or there is no budget.
-        BudgetError: When the budget is out of reach; the message names the smallest reachable.
-        ContractError: When ``keep`` names what the model does not have.
+        BudgetError: When the budget is out of reach; the message names the smallest reachable, or says why no group
+            of channels can shrink.
+        ContractError: When the model is no module, the example does not fit it, or ``keep`` names what it does not
+            have.
         SurgeryError: When the cut model does not give the answers of the dense one with those channels silenced.
 
     Example:
@@ -100,6 +104,12 @@ def _planned(model: nn.Module, example: Any, tasks: Sequence[str | Named] | None
 
 def _selection(model: nn.Module, options: PlanOptions) -> Selection:
     values: dict[str, Any] = dict(options)
+    known = list(PlanOptions.__annotations__)
+    for name in values:
+        if name not in known:
+            raise SettingError(
+                f"pruning has no option {name!r}; its options are {', '.join(known)}{did_you_mean(name, known)}"
+            )
     units = {unit: values.pop(unit) for unit in _UNITS if unit in values}
     if len(units) + ("budget" in values) != 1:
         raise SettingError(

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from niwaki.contract import as_examples, describe_example
-from niwaki.errors import SurgeryError
+from niwaki.errors import BudgetError, SurgeryError
 from niwaki.graph import Channels, find_channels, planned_size, trace
 from niwaki.methods.prune.allocation import Allocation, allocate
 from niwaki.methods.prune.budget import Counts, Target, meet
@@ -17,7 +17,7 @@ from niwaki.methods.prune.criteria import Scores
 from niwaki.methods.prune.keeping import kept_parameters
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.strata import Rules, read_layout
-from niwaki.methods.prune.whole import Outcome, outcomes
+from niwaki.methods.prune.whole import Outcome, outcomes, why_nothing_goes
 from niwaki.records.base import RecordBase
 from niwaki.surgery import Plan, cut, find_literal_sizes
 
@@ -142,6 +142,16 @@ def _choose(model: nn.Module, channels: Channels, scores: Scores, wish: tuple[Se
     dense = turn.dense or Dense(**sizes.of(allocation.counts(1.0)), shapes=shapes)
     kind = selection.budget.kind
     target = Target(selection.budget, getattr(dense, kind), turn.number / turn.of)
+    whole = allocation.counts(1.0)
+    short = sizes.of(whole)[kind] > target.allowed or (target.dense == 0 and selection.budget.amount < 1)
+    if short and allocation.counts(0.0) == whole:
+        stays = np.ones(channels.count, dtype=np.bool_)
+        why = why_nothing_goes(Outcome(channels, stays, _reasons(allocation), _output_dims(model)))
+        raise BudgetError(
+            f"{selection.budget} is out of reach: no group of channels can shrink ({why}); lower "
+            "round_to or floor, keep fewer layers, or give the part of the model that has layers between its input "
+            "and its outputs"
+        )
     counts = meet(allocation, lambda counts: sizes.of(counts)[kind], target)
     return _Chosen(allocation, allocation.keep(counts), sizes.of(counts), dense)
 

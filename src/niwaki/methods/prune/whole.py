@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from niwaki.graph import ChannelGroup, Channels
 from niwaki.records import GroupPlan
 
-__all__ = ["Outcome", "outcomes"]
+__all__ = ["Outcome", "outcomes", "why_nothing_goes"]
 
 _ENOUGH = "the budget is met without it"
+_SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,21 @@ def outcomes(outcome: Outcome) -> tuple[tuple[GroupPlan, ...], dict[str, str]]:
         if outcome.stays[classes].all() and listed != {True}:
             frozen[weight.rpartition(".")[0] or weight] = _reason(outcome, weight, classes)
     return groups, frozen
+
+
+def why_nothing_goes(outcome: Outcome) -> str:
+    """Say of a model without a channel to give what keeps the first of its layers.
+
+    Args:
+        outcome: A choice that keeps everything.
+
+    Returns:
+        The first reasons, each with a group's or layer's name.
+    """
+    groups, frozen = outcomes(outcome)
+    told = [f"{each.name}: {each.reason}" for each in groups] + [f"{name}: {why}" for name, why in frozen.items()]
+    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return "; ".join(told[:_SHOWN]) + more if told else "the model has no layer with channels"
 
 
 def _group(outcome: Outcome, group: ChannelGroup) -> GroupPlan:
