@@ -1,8 +1,10 @@
 """Plans as JSON: they stay with a model, and cut another checkpoint of it without its channels at hand."""
 
 import copy
+import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -123,3 +125,30 @@ def test_an_averaged_copy_of_another_shape_is_refused() -> None:
         follow_ema(nn.Linear(2, 2), nn.Linear(2, 3))
     with pytest.raises(SurgeryError, match=r"'bias' with shape \(2,\), in the model it is None; begin a new average"):
         follow_ema(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
+
+
+def test_modules_compiled_in_place_come_back_compiled() -> None:
+    graphs: list[Any] = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    model = Concat().eval()
+    model.compile(backend=backend, dynamic=False)
+    model.left.compile(backend="eager")
+    small = pruned(model)
+    assert graphs == [], "planning and cutting compile nothing"
+    small(image())
+    assert graphs, "the small model is not compiled with the dense one's backend"
+    inner = small.get_submodule("left")._compiled_call_impl
+    assert inner is not None
+    assert inner is not model.left._compiled_call_impl
+
+
+def test_a_module_compiled_in_an_unknown_way_is_told() -> None:
+    model = Concat().eval()
+    model._compiled_call_impl = functools.partial(model._call_impl)
+    with pytest.warns(UserWarning, match=r"Concat was compiled in place.*call compile\(\) on it again"):
+        small = pruned(model)
+    assert small._compiled_call_impl is None

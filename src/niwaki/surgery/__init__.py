@@ -6,7 +6,7 @@ from niwaki.surgery.literals import LiteralSize, find_literal_sizes
 from niwaki.surgery.optimizer import follow, follow_ema
 from niwaki.surgery.plan import Plan, plans_of
 from niwaki.surgery.silence import silenced_outputs
-from niwaki.surgery.wrappers import unwrap
+from niwaki.surgery.wrappers import recompile, unwrap
 
 __all__ = [
     "LiteralSize",
@@ -17,6 +17,7 @@ __all__ = [
     "follow",
     "follow_ema",
     "plans_of",
+    "recompile",
     "reestimate_batchnorm",
     "silenced_outputs",
     "unwrap",

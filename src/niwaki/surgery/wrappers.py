@@ -1,10 +1,14 @@
-"""Modules that only wrap another: compiled, distributed, set up by Fabric."""
+"""Modules that only wrap another: compiled, distributed, set up by Fabric; and modules compiled in place."""
+
+import inspect
+import warnings
+from typing import Any
 
 from torch import nn
 
 from niwaki.modules import WRAPPED_AS, unwrap
 
-__all__ = ["plain_name", "rewrap", "unwrap"]
+__all__ = ["plain_name", "recompile", "rewrap", "unwrap"]
 
 
 def rewrap(model: nn.Module, like: nn.Module) -> nn.Module:
@@ -17,10 +21,59 @@ def rewrap(model: nn.Module, like: nn.Module) -> nn.Module:
     Returns:
         `model`, compiled with the same options when `like` was compiled.
     """
+    recompile(model, like)
     context = like.__dict__.get("dynamo_ctx")
     if "_orig_mod" in like._modules and context is not None:  # noqa: SLF001 - torch's own registry of children
         return type(like)(model, context)
     return model
+
+
+def recompile(model: nn.Module, like: nn.Module) -> nn.Module:
+    """Compile in place those modules of a copy that `torch.nn.Module.compile` compiled in the original.
+
+    A copy of a module forgets that it was compiled. One warning tells where it can't be compiled in the same way.
+
+    Args:
+        model: A copy of `like`, whole or cut, wrapped or not; changed in place.
+        like: The original.
+
+    Returns:
+        `model`.
+
+    Example:
+        >>> from copy import deepcopy
+        >>> net = nn.Linear(2, 2)
+        >>> net.compile(backend="eager")
+        >>> deepcopy(net)._compiled_call_impl is None, recompile(deepcopy(net), net)._compiled_call_impl is None
+        (True, False)
+    """
+    copies = dict(unwrap(model).named_modules())
+    lost = []
+    for name, module in unwrap(like).named_modules():
+        implementation = module._compiled_call_impl  # noqa: SLF001 - where torch keeps what compile() made
+        if implementation is None or inspect.ismethod(implementation) or name not in copies:
+            continue
+        context = _context_of(implementation)
+        if context is None:
+            lost.append(name or type(module).__name__)
+        else:
+            copies[name]._compiled_call_impl = context(copies[name]._call_impl)  # noqa: SLF001 - the same
+    if lost:
+        warnings.warn(
+            f"{', '.join(lost)} was compiled in place, in a way that can't be repeated after a cut or copy; call "
+            "compile() on it again",
+            UserWarning,
+            stacklevel=2,
+        )
+    return model
+
+
+def _context_of(implementation: Any) -> Any:
+    """Return what torch.compile compiles with: its backend and options, which only the compiled function holds."""
+    if not inspect.isfunction(implementation):
+        return None
+    context = inspect.getclosurevars(implementation).nonlocals.get("self")
+    return context if callable(context) else None
 
 
 def plain_name(name: str) -> str:
