@@ -170,3 +170,24 @@ def test_moments_that_do_not_fit_are_refused(make_net: Make, example: Tensor) ->
 def _fresh_compiler() -> Iterator[None]:
     yield
     torch.compiler.reset()
+
+
+def test_a_model_that_is_not_the_runs_is_refused(make_net: Make, example: Tensor, train: Train, batches: Any) -> None:
+    """The return value of after_step was not taken."""
+    model, run = StructuredPruning(budget=Budget(macs=0.6), rounds=2, round_to=4).start(make_net(), example, steps=8)
+    optimizer = adam(run, model)
+    for _ in range(2):
+        run.after_step(model, optimizer)
+    with pytest.raises(ContractError, match=r"cut its model 1 times, .* `model = run.after_step\(model, optimizer\)`"):
+        run.after_step(model, optimizer)
+    with pytest.raises(ContractError, match="does not come from these cuts"):
+        run.finish(model)
+    assert run.state_dict()["step"] == 2, "a refused step does not count"
+
+
+def test_a_net_compiled_in_place_trains_compiled(make_net: Make, example: Tensor) -> None:
+    net = make_net()
+    net.compile(backend="eager")
+    begin, _ = StructuredPruning(budget=Budget(macs=0.6), begin=0.5).start(net, example, steps=8)
+    small, _ = StructuredPruning(budget=Budget(macs=0.6), round_to=4).start(net, example, steps=8)
+    assert all(each._compiled_call_impl is not None for each in (begin, small))

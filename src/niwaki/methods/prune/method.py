@@ -14,7 +14,8 @@ from niwaki.errors import ContractError
 from niwaki.methods.base import Method, Run, Stage, checked_steps, methods
 from niwaki.methods.prune.selecting import Dense, Planned, Round, plan_round
 from niwaki.methods.prune.settings import Selection
-from niwaki.surgery import Plan, follow, plans_of, unwrap
+from niwaki.surgery import Plan, follow, plans_of, recompile, unwrap
+from niwaki.surgery.memory import recall
 
 __all__ = ["PruningRun", "StructuredPruning"]
 
@@ -107,7 +108,7 @@ class StructuredPruning(Selection, Method):
             ContractError: When the rounds don't fit into the steps.
         """
         run = self._run(example, tasks, steps)
-        copy = deepcopy(model)
+        copy = recompile(deepcopy(model), model)
         if run.moments[0] > 0:
             run.look_ahead(copy)
         return run.cut_if_due(copy, None), run
@@ -125,7 +126,7 @@ class StructuredPruning(Selection, Method):
         """Replay the plans of a saved run on a copy of the model. See `niwaki.methods.Method.resume`."""
         run = self._run(example, tasks, steps)
         run.load_state_dict(state)
-        small = deepcopy(model)
+        small = recompile(deepcopy(model), model)
         for plan in run.plans:
             small = plan.apply(small, verify=False)
         return small, run
@@ -153,19 +154,52 @@ class PruningRun(Run):
         self.done = 0
         self.plans: list[Plan] = []
         self.dense: Dense | None = None
+        self._texts: tuple[str, ...] = ()
         self._example = example
         self._tasks = tasks
 
     def after_step(self, model: nn.Module, optimizer: Optimizer) -> nn.Module:
-        """Count a step; cut, and let the optimizer's state follow, when a round is due."""
+        """Count a step; cut, and let the optimizer's state follow, when a round is due.
+
+        Args:
+            model: The model of this run, which the optimizer has just changed.
+            optimizer: Holds its parameters.
+
+        Returns:
+            The model to go on with.
+
+        Raises:
+            ContractError: When the model is not the one that this run returned last.
+        """
+        self._require_own(model)
         self.step += 1
         return self.cut_if_due(model, optimizer)
 
     def finish(self, model: nn.Module) -> nn.Module:
-        """Return the plain model; rounds that training ended too early for are made up by one cut to the budget."""
+        """Return the plain model; rounds that training ended too early for are made up by one cut to the budget.
+
+        Args:
+            model: The model of this run.
+
+        Returns:
+            The module inside any wrappers.
+
+        Raises:
+            ContractError: When the model is not the one that this run returned last.
+        """
+        self._require_own(model)
         if self.done < self.method.rounds:
             model = self._cut(model, None, self.method.rounds)
         return unwrap(model)
+
+    def _require_own(self, model: nn.Module) -> None:
+        """Compare what the model remembers with the cuts so far: texts, because plans are long to read."""
+        remembered, made = recall(model), self._texts
+        if remembered[len(remembered) - len(made) :] != made:
+            raise ContractError(
+                f"this run has cut its model {len(made)} times, but the model given does not come from these cuts; go "
+                "on with what the run returns: use `model = run.after_step(model, optimizer)`"
+            )
 
     def look_ahead(self, model: nn.Module) -> None:
         """Measure the dense model and check that the budget can be reached, without a cut."""
@@ -185,6 +219,7 @@ class PruningRun(Run):
         planned = self._plan(model, number)
         small = planned.cut(model)
         self.plans.append(plans_of(small)[-1])
+        self._texts += recall(small)[-1:]
         self.dense, self.done = planned.dense, number
         if optimizer is not None:
             follow(optimizer, model, small, self.plans[-1])
@@ -199,4 +234,5 @@ class PruningRun(Run):
         """Take over a saved state; the model has to have the shape it had then, as `resume` gives it."""
         self.step, self.done = int(state["step"]), int(state["done"])
         self.plans = [Plan.from_json(text) for text in state["plans"]]
+        self._texts = tuple(plan.to_json() for plan in self.plans)
         self.dense = None if state["dense"] is None else Dense.from_json(state["dense"])
