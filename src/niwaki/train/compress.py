@@ -18,8 +18,9 @@ from niwaki.modules import device_of
 from niwaki.records import Compression, Cost, DeltaRecord, Environment, Plan, Quality, Record, delta
 from niwaki.records.delta import CONVENTIONS
 from niwaki.surgery import plans_of
-from niwaki.tasks import Protocol, Task, build_tasks
+from niwaki.tasks import Protocol, Task
 from niwaki.train.batch import relocate_example
+from niwaki.train.doors import check_job, require
 from niwaki.train.engine import Engine
 from niwaki.train.evaluate import evaluate
 from niwaki.train.fit import Fitted, fit
@@ -103,6 +104,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         The small model, its record, and how the training went.
 
     Raises:
+        ContractError: When an argument is no such thing, or the whole model is frozen.
         BudgetError: When the method's budget is out of reach.
         GraphError: When the model can't be exported.
         TrainingError: As `fit`, and its other errors.
@@ -120,7 +122,8 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         (25, 8)
     """
     began = time.perf_counter()
-    tasks = build_tasks(tasks)
+    require("method", method)
+    tasks = check_job(model, tasks, training, method=method, balance=balance, teacher=teacher)
     ruler = _Ruler(tasks, training, protocol, progress)
     measured_on = val_data if test_data is None else test_data
     parent = ruler.quality(model, measured_on)

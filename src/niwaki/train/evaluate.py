@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from niwaki.errors import DataError
-from niwaki.modules import device_of, evaluating
+from niwaki.modules import device_of, evaluating, require_module
 from niwaki.records import Quality
 from niwaki.tasks import Evaluation, Protocol, Task
 from niwaki.train.batch import answers, read_batch, relocate
+from niwaki.train.doors import read_tasks
 from niwaki.train.engine import Engine
 from niwaki.train.loader import Batches, open_batches
 from niwaki.train.progress import Progress, Silent
@@ -50,7 +51,7 @@ def evaluate(  # noqa: PLR0913 - what is evaluated, on what, and how; each stand
 
     Raises:
         DataError: When the data holds no batch.
-        ContractError: When the model or the data does not keep the contract.
+        ContractError: When an argument is no such thing, or the model or the data does not keep the contract.
 
     Example:
         >>> from niwaki.tasks import Depth
@@ -58,6 +59,8 @@ def evaluate(  # noqa: PLR0913 - what is evaluated, on what, and how; each stand
         >>> evaluate(nn.Identity(), [Depth()], [batch])["depth"]["abs"]
         1.0
     """
+    require_module(model)
+    tasks = read_tasks(tasks)
     home = device_of(model)
     loading = Training(steps=1, batch_size=batch_size, num_workers=num_workers)
     engine = Engine(device or str(home), precision)

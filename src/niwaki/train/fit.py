@@ -12,8 +12,9 @@ from niwaki.balance import Balancer
 from niwaki.methods.base import Method
 from niwaki.modules import device_of
 from niwaki.records import Quality
-from niwaki.tasks import Task, build_tasks
+from niwaki.tasks import Task
 from niwaki.train.checkpoint import load_tensors, tensors_of
+from niwaki.train.doors import check_job
 from niwaki.train.engine import Engine
 from niwaki.train.job import Job
 from niwaki.train.journal import Journal
@@ -99,8 +100,9 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         The trained model and how it went.
 
     Raises:
-        SettingError: When the device or the rule does not exist.
-        ContractError: When two tasks have one name, or model and data don't fit the tasks.
+        SettingError: When the device, the rule or a task that the settings name does not exist.
+        ContractError: When an argument is no such thing, the whole model is frozen, two tasks have one name, or model
+            and data don't fit the tasks.
         DataError: When the data is empty or not as described, its length is needed and not known, or the validation
             data has no targets for a task.
         TrainingError: When a loss or gradient becomes NaN or infinite, a task had no label in the first epoch, or other
@@ -115,11 +117,12 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         >>> fitted.steps, len(fitted.history), fitted.model is net
         (3, 3, False)
     """
+    chosen = check_job(model, tasks, training, method=method, balance=balance, teacher=teacher)
     with own_randomness(training.seed):
         engine = Engine.of(training)
         keep = training.batchnorm_batches if method is not None else 0
         batches = open_batches(train_data, training, shuffle=True, keep=keep, pin=engine.pins)
-        job = Job(model, build_tasks(tasks), training, method, batches, engine)
+        job = Job(model, chosen, training, method, batches, engine)
         keeper = open_stage(out)
         saved = job.checkpoint(keeper) if resume else None
         validation = open_batches(val_data, training, shuffle=False, pin=engine.pins) if val_data is not None else None
