@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from niwaki.export import export
-from niwaki.export.quiet import quiet
+from niwaki.quiet import quiet
 
 GEOMETRIES: dict[str, dict[str, Any]] = {
     "plain": {"kernel_size": 2},

@@ -136,6 +136,31 @@ def test_a_model_that_cannot_be_exported_is_refused_with_the_reason() -> None:
         trace(Refusing(), X)
 
 
+def test_what_torch_says_of_a_model_it_cannot_export_stays_inside(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(GraphError):
+        trace(Refusing(), X)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("example", "told"),
+    [
+        (torch.zeros(1, 5), r"float32\[1, 5\]\) it raises RuntimeError: mat1 and mat2 shapes"),
+        (torch.zeros(1, 3, dtype=torch.int64), r"int64\[1, 3\]\) it raises RuntimeError: .* same dtype"),
+        (np.zeros((1, 3), dtype=np.float32), r"float32\[1, 3\]\) it raises TypeError: linear\(\)"),
+        (Example(X, task=1), r"task=1\) it raises TypeError: .*unexpected keyword"),
+    ],
+)
+def test_an_example_that_does_not_fit_is_told_by_the_models_own_error(example: Any, told: str) -> None:
+    model = nn.Sequential(Noisy())
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ContractError, match=f"the example does not fit the model: called with Example.*{told}"):
+        trace(nn.Linear(3, 2), example)
+    with pytest.raises(ContractError, match="does not fit"):
+        trace(model, torch.zeros(1, 5))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
 def test_a_model_that_cannot_be_copied_is_refused() -> None:
     model = nn.Linear(3, 2)
     model.lock = threading.Lock()  # type: ignore[assignment]  # no tensor on purpose

@@ -16,11 +16,11 @@ from niwaki.export.choices import chooses
 from niwaki.export.compare import Comparing, Program, Scorer, compare
 from niwaki.export.convert import Captured, capture, translate
 from niwaki.export.inputs import with_batch
-from niwaki.export.quiet import quiet
 from niwaki.export.result import ExportResult
 from niwaki.export.runtime import FileAnswers
 from niwaki.export.storing import write_program
 from niwaki.modules import require_module, unwrap
+from niwaki.quiet import quiet
 
 __all__ = ["export", "export_each"]
 

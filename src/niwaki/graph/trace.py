@@ -2,8 +2,8 @@
 
 import copy
 import random
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from niwaki.graph.inline import inline_regions
 from niwaki.graph.naming import canonical_names, named_tensors
 from niwaki.graph.paths import doubled
 from niwaki.graph.program import Program, Traced
-from niwaki.modules import require_module
+from niwaki.modules import device_of, require_module
+from niwaki.quiet import quiet
 
 __all__ = ["trace"]
 
@@ -41,7 +42,8 @@ def trace(model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None
 
     Raises:
         GraphError: When neither mode of an example can be exported; the message carries torch's own reason.
-        ContractError: When the example or the model's output is of no known form.
+        ContractError: When the model is no module, it can't run on an example, or the example or the output is of no
+            known form.
 
     Example:
         >>> traced = trace(nn.Linear(3, 2), torch.zeros(1, 3))
@@ -103,8 +105,9 @@ class _Naming:
 def _both_modes(twin: nn.Module, example: Example, naming: _Naming) -> tuple[list[Program], list[str]]:
     programs: list[Program] = []
     failures: list[str] = []
+    misfit = _misfit(twin, example)
     for training in (False, True):
-        inputs = [doubled(example), example] if training else [example]
+        inputs = [*_doubled(example), example] if training else [example]
         exported, used, failure = _export_first(twin, inputs, training=training)
         if exported is None:
             mode = "train" if training else "eval"
@@ -121,12 +124,52 @@ def _both_modes(twin: nn.Module, example: Example, naming: _Naming) -> tuple[lis
                 index=naming.index,
             )
         )
+    if misfit and (not programs or not programs[0].training):
+        raise ContractError(
+            f"the example does not fit the model: called with {example!r} it raises {misfit}; give inputs of the "
+            "shapes and types that its forward takes"
+        )
     if not programs:
         raise GraphError(
             f"torch.export can't read the model ({'; '.join(failures)}). Take data-dependent Python out of forward, "
             "or give the tensor part of the model (backbone and heads) alone"
         )
     return programs, [f"{failure}; parameters that only this mode reaches are kept whole" for failure in failures]
+
+
+def _doubled(example: Example) -> list[Example]:
+    """Return the example with twice its batch, or nothing where its inputs, such as NumPy arrays, can't be joined."""
+    try:
+        return [doubled(example)]
+    except (TypeError, RuntimeError):
+        return []
+
+
+def _misfit(twin: nn.Module, example: Example) -> str:
+    """Call a copy of the model, buffers too, as it is meant to be called, and return what it raised, or nothing.
+
+    Shapes alone let some mistakes pass, such as inputs of another type.
+    """
+    whole = copy.deepcopy(twin).eval()
+    try:
+        with _leaving_chance_alone(device_of(whole)), torch.no_grad(), quiet():
+            example.call(whole)
+    except Exception as error:  # noqa: BLE001  # whatever the user's forward raises
+        return f"{type(error).__name__}: {_first_line(error)}"
+    return ""
+
+
+@contextmanager
+def _leaving_chance_alone(device: torch.device | None = None) -> Iterator[None]:
+    """Put the states of all generators of random numbers back after a block."""
+    drawing = [device] if device is not None and device.type == "cuda" else []
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  # saved for the caller, not drawn from
+    try:
+        with torch.random.fork_rng(devices=drawing):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002  # the same
 
 
 def _export_first(
@@ -143,14 +186,8 @@ def _export_first(
 
 def _export(twin: nn.Module, example: Example, *, training: bool) -> ExportedProgram:
     twin.train(training)
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  # saved for the caller, not drawn from
-    try:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own: deprecations inside torch.export, constants it lifts
-            return torch.export.export(twin, example.args, example.kwargs, strict=False)
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002  # the same
+    with _leaving_chance_alone(), quiet():  # what can't be exported, torch logs and prints line by line
+        return torch.export.export(twin, example.args, example.kwargs, strict=False)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Silence for one block: what exporters print, log and warn about."""
+"""Silence for one block: what torch and the exporters print, log and warn about."""
 
 import contextlib
 import io
