@@ -16,6 +16,8 @@ from niwaki.graph.walk import Walk, Walker
 
 __all__ = ["find_channels"]
 
+_UNREACHED = "no example reaches it; give an example for each path"
+
 
 def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: bool = False) -> Channels:
     """Find which channels live and die together, in all programs of a model at once.
@@ -59,7 +61,7 @@ def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: boo
         removable=removable,
         groups=group_classes(solution, removable, reasons),
         equal_chunks=_chunks(solution),
-        frozen=_frozen(walk, explainer),
+        frozen=_frozen(walk, explainer) | dict.fromkeys(sorted(traced.unread & traced.parameters), _UNREACHED),
         unknown=unknown_operators(solution),
         shuffles=tuple(dict.fromkeys(walk.shuffles)),
         reasons=reasons,
@@ -93,14 +95,8 @@ def _freeze_kept(walk: Walk, traced: Traced, keep: Sequence[str]) -> None:
 
 def _freeze_unreached(walk: Walk, traced: Traced) -> None:
     """Freeze tensors that no program reads: what the examples don't reach is not ours to judge."""
-    read = {
-        name
-        for program in traced.programs
-        for node in program
-        if (name := program.tensors.get(node.name)) is not None and node.users
-    }
     walk.edges.because("the examples, none of which reaches it")
-    _freeze(walk, set(traced.shapes) - read)
+    _freeze(walk, traced.unread)
 
 
 def _freeze(walk: Walk, names: Iterable[str]) -> None:

@@ -80,6 +80,34 @@ class Traced:
     tasks: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
 
+    @cached_property
+    def unread(self) -> frozenset[str]:
+        """The parameters and buffers that no program reads: the examples don't say how they are used."""
+        read = {
+            name
+            for program in self.programs
+            for node in program
+            if (name := program.tensors.get(node.name)) is not None and node.users
+        }
+        return frozenset(self.shapes) - read
+
+    @property
+    def unreached(self) -> str:
+        """A remark that names the outermost modules of which no parameter is read, or an empty text."""
+        unread = self.unread & self.parameters
+        alive = {owner for name in self.parameters - unread for owner in _owners(name)}
+        names = dict.fromkeys(
+            next((owner for owner in _owners(name) if owner not in alive), name)
+            for name in self.shapes
+            if name in unread
+        )
+        if not names:
+            return ""
+        return (
+            f"no example reaches: {', '.join(names)} (its layers may not run after the cut); give an example for each "
+            "path"
+        )
+
     @property
     def eval_programs(self) -> tuple[Program, ...]:
         """The programs of eval mode, one for each example (the train program where only that exists)."""
@@ -87,3 +115,9 @@ class Traced:
         for program in self.programs:
             found.setdefault(program.index, program)
         return tuple(found.values())
+
+
+def _owners(name: str) -> list[str]:
+    """Return the modules a tensor lies in, outermost first, without the root."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]

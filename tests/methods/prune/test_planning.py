@@ -1,5 +1,6 @@
 """Plans: what they ask for, reach, keep and say; prune is plan and cut."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -251,3 +252,40 @@ def test_sizes_written_in_code_keep_their_channels_and_are_named(example: Tensor
     made = plan(Literal(), example, macs=0.7)
     assert "has the size 16 written in its code" in made.frozen["a"]
     assert width(made.apply(Literal()), "b") < 32
+
+
+class ByTask(nn.Module):
+    """A path for each task; the head of the second has one channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 32, 3, padding=1)
+        self.a = nn.Conv2d(32, 2, 1)
+        self.b = nn.Sequential(nn.Conv2d(32, 16, 1), nn.ReLU(), nn.Conv2d(16, 1, 1))
+
+    def forward(self, x: Tensor, task: int) -> Tensor:
+        head = self.b if task else self.a
+        answer: Tensor = head(self.body(x))
+        return answer
+
+
+def test_a_head_no_example_reaches_is_told(example: Tensor) -> None:
+    told = r"no example reaches: b \(its layers may not run after the cut\); give an example for each path"
+    made = plan(ByTask(), Example(example, task=0), channels=0.5)
+    assert [note for note in made.notes if re.fullmatch(told, note)]
+    assert made.frozen["b.2"] == made.frozen["b.0"] == "no example reaches it; give an example for each path"
+    assert "no example reaches it" in made.why("b")
+    with pytest.warns(UserWarning, match=told) as heard:
+        prune(ByTask(), Example(example, task=0), channels=0.5)
+    assert len(heard) == 1
+    both = [Example(example, task=task) for task in range(2)]
+    small = prune(ByTask(), both, channels=0.5)
+    assert plans_of(small)[0].notes == ()
+    assert small(example, task=1).shape == (1, 1, 8, 8)
+
+
+def test_a_parameter_of_the_root_that_no_example_reaches_is_told(example: Tensor) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Conv2d(32, 2, 1))
+    net.spare = nn.Parameter(torch.zeros(3))
+    (note,) = plan(net, example, channels=0.5).notes
+    assert note.startswith("no example reaches: spare (")

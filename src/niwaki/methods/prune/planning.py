@@ -1,5 +1,6 @@
 """Plan and prune: the functions for anyone's code."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -74,7 +75,8 @@ def prune(
         **options: As for `plan`.
 
     Returns:
-        A plain module of the same classes with fewer channels, which remembers its plan.
+        A plain module of the same classes with fewer channels, which remembers its plan. A `UserWarning` names the
+        modules that no example reaches: what feeds them may have shrunk.
 
     Raises:
         SettingError: When an option is unknown or not allowed, or there is no budget.
@@ -94,7 +96,10 @@ def prune(
           (2): Conv2d(16, 5, kernel_size=(3, 3), stride=(1, 1))
         )
     """
-    return _planned(model, example, tasks, options).cut(model)
+    planned = _planned(model, example, tasks, options)
+    if unreached := planned.channels.traced.unreached:
+        warnings.warn(unreached, UserWarning, stacklevel=2)
+    return planned.cut(model)
 
 
 def _planned(model: nn.Module, example: Any, tasks: Sequence[str | Named] | None, options: PlanOptions) -> Planned:

@@ -115,7 +115,7 @@ def plan_round(
         examples=tuple(describe_example(each) for each in as_examples(example)),
         asked=_asked(selection, turn),
         reached=_reached(chosen),
-        notes=traced.notes,
+        notes=(*traced.notes, *([traced.unreached] if traced.unreached else [])),
     )
     return Planned(plan, channels, chosen.dense, chosen.sizes["params"])
 
