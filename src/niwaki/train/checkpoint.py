@@ -1,6 +1,7 @@
 """Everything a killed training needs to go on with the same bits, as nested tensors and plain data."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -8,9 +9,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from niwaki.errors import FileError, TrainingError
+from niwaki.modules import unwrap
 from niwaki.records import first_difference
 
-__all__ = ["load_optimizer", "load_tensors", "optimizer_state", "require_same", "tensors_of"]
+__all__ = ["fingerprint", "load_optimizer", "load_tensors", "optimizer_state", "require_same", "tensors_of"]
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
@@ -23,6 +25,33 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
         Name to the tensor itself, detached.
     """
     return {name: each.detach() for name, each in (*model.named_parameters(), *model.named_buffers())}
+
+
+def fingerprint(model: nn.Module, *, weights: bool) -> dict[str, str | None]:
+    """Return what tells a model from another one of the same shapes.
+
+    Args:
+        model: Any module.
+        weights: Whether its weights matter, and not only its class.
+
+    Returns:
+        ``kind``: name of the class, ``weights``: SHA-256 of names and tensors, or None.
+
+    Example:
+        >>> one, two = nn.Linear(1, 1), nn.Linear(1, 1)
+        >>> fingerprint(one, weights=True) == fingerprint(two, weights=True)
+        False
+        >>> fingerprint(one, weights=False)
+        {'kind': 'Linear', 'weights': None}
+    """
+    plain = unwrap(model)
+    if not weights:
+        return {"kind": type(plain).__name__, "weights": None}
+    digest = sha256()
+    for name, tensor in tensors_of(plain).items():
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return {"kind": type(plain).__name__, "weights": digest.hexdigest()}
 
 
 @torch.no_grad()

@@ -93,7 +93,8 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         teacher: Whose answers ``training.distill`` refers to; by default the model as it was given.
         reference: Quality that the rules ``"mean"`` and ``"worst"`` compare with; by default the first validation.
         out: A directory, or a run directory's stage, for checkpoint and metrics; None keeps nothing.
-        resume: Whether to go on from the checkpoint in ``out``; without one the training starts at the beginning.
+        resume: Whether to go on from the checkpoint in ``out``; without one the training starts at the beginning. The
+            model has to be the same one again where a method or a teacher looks at it as it was given.
         progress: Who watches.
 
     Returns:
@@ -106,7 +107,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         DataError: When the data is empty or not as described, its length is needed and not known, or the validation
             data has no targets for a task.
         TrainingError: When a loss or gradient becomes NaN or infinite, a task had no label in the first epoch, or other
-            settings are resumed.
+            settings, or another model, are resumed.
         FileError: When a checkpoint is damaged or does not fit.
 
     Example:
@@ -122,13 +123,13 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         engine = Engine.of(training)
         keep = training.batchnorm_batches if method is not None else 0
         batches = open_batches(train_data, training, shuffle=True, keep=keep, pin=engine.pins)
-        job = Job(model, chosen, training, method, batches, engine)
+        job = Job(model, chosen, training, method, batches, engine, teacher)
         keeper = open_stage(out)
         saved = job.checkpoint(keeper) if resume else None
         validation = open_batches(val_data, training, shuffle=False, pin=engine.pins) if val_data is not None else None
         if validation is not None and saved is None:
             require_targets(validation, job.tasks)
-        loop = job.loop(saved, balance=balance, teacher=teacher)
+        loop = job.loop(saved, balance=balance)
         session = Session(
             loop,
             job.batches,

@@ -16,7 +16,7 @@ from niwaki.surgery import plans_of
 from niwaki.tasks import Task
 from niwaki.train.batch import read_batch, relocate_example
 from niwaki.train.calibrate import calibrate
-from niwaki.train.checkpoint import require_same
+from niwaki.train.checkpoint import fingerprint, require_same
 from niwaki.train.distill import Teacher
 from niwaki.train.engine import Engine
 from niwaki.train.guard import Guard
@@ -48,6 +48,7 @@ class Job:
         method: What is done to the model meanwhile, or None.
         batches: Training data.
         engine: Device and precision.
+        teacher: Whose answers are targets too, where they are, or None for the model as it was given.
     """
 
     model: nn.Module
@@ -56,6 +57,7 @@ class Job:
     method: Method | None
     batches: Batches
     engine: Engine
+    teacher: nn.Module | None = None
 
     @cached_property
     def total(self) -> int:
@@ -70,6 +72,21 @@ class Job:
             raise DataError("the training data has no length, so its epochs can't be counted; give steps= instead")
         return self.training.total_steps(-(-self.batches.count // self.training.accumulate))
 
+    @cached_property
+    def origin(self) -> dict[str, Any]:
+        """The models this training begins from, as `fingerprint`s.
+
+        Weights that a checkpoint holds anyway need not come again: those of a model that is neither measured nor cut
+        nor a teacher.
+        """
+        taught = self.training.distillation() is not None
+        other = self.teacher if taught else None
+        given = self.method is not None or (taught and other is None)
+        return {
+            "model": fingerprint(self.model, weights=given),
+            "teacher": None if other is None else fingerprint(other, weights=True),
+        }
+
     def settings(self) -> dict[str, Any]:
         """Return what a resume has to agree with, as plain data."""
         return {
@@ -79,6 +96,7 @@ class Job:
             "steps": self.total,
             "precision": self.engine.precision,
             "device": self.engine.device.type,
+            **self.origin,
         }
 
     def checkpoint(self, keeper: Keeper) -> dict[str, Any] | None:
@@ -100,13 +118,12 @@ class Job:
             require_same(self.settings(), saved["settings"])
         return saved
 
-    def loop(self, saved: dict[str, Any] | None, *, balance: Balancer | None, teacher: nn.Module | None) -> Loop:
+    def loop(self, saved: dict[str, Any] | None, *, balance: Balancer | None) -> Loop:
         """Make the loop: start the method, or resume it into the structure a checkpoint has.
 
         Args:
             saved: The checkpoint, or None.
             balance: The balancer, or None for the sum of the losses.
-            teacher: Whose answers are targets too, or None for the model as it was given.
 
         Returns:
             The loop before its first step.
@@ -119,7 +136,7 @@ class Job:
             trainee,
             self.tasks,
             balance if balance is not None else Equal(),
-            self._teacher(teacher if teacher is not None else self.model),
+            self._teacher(),
             self.training,
             self.total,
             guard=Guard(every=_every(self.engine.device.type)),
@@ -134,10 +151,11 @@ class Job:
             return self.method.start(model, example, self.tasks, steps=self.total)
         return self.method.resume(model, example, self.tasks, steps=self.total, state=saved["run"])
 
-    def _teacher(self, model: nn.Module) -> Teacher | None:
+    def _teacher(self) -> Teacher | None:
         distillation = self.training.distillation()
         if distillation is None:
             return None
+        model = self.teacher if self.teacher is not None else self.model
         return Teacher(self.engine.wrap(deepcopy(model).eval().requires_grad_(requires_grad=False)), distillation)
 
 
