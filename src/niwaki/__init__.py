@@ -2,7 +2,7 @@
 
 Every public name can be taken from here; nothing heavy is imported until a name is used.
 
-Example:
+Examples:
     >>> import niwaki as nw
     >>> nw.Budget(macs=0.5)
     Budget(macs=0.5)

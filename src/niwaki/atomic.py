@@ -24,7 +24,7 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
     Raises:
         FileError: When the file can't be written; an older file stays as it was.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_atomically(f"{folder}/note.txt", "thin")
@@ -73,7 +73,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     Raises:
         FileError: When the target's folder can't be written.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with atomic_folder(f"{folder}/a.onnx") as staged:
@@ -119,7 +119,7 @@ def remove_leftovers(folder: Path) -> None:
     Args:
         folder: A folder that nobody else is writing to.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, ".a.png.1f2e3d4c.niwaki-tmp").write_text("half"), Path(folder, "b.png").write_text("")

@@ -120,7 +120,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
         The closest known name as a question, or nothing when none is close.
 
-    Example:
+    Examples:
         >>> did_you_mean("magnitud", ["magnitude", "random"])
         "; did you mean 'magnitude'?"
         >>> did_you_mean("other", ["magnitude", "random"])

@@ -24,7 +24,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     Args:
         model: The model.
 
-    Example:
+    Examples:
         >>> net = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
         >>> with evaluating(net):
         ...     net[0].training
@@ -50,7 +50,7 @@ def device_of(model: nn.Module) -> torch.device:
     Returns:
         The device; the CPU for a model without tensors.
 
-    Example:
+    Examples:
         >>> device_of(nn.Linear(2, 2, device="meta")), device_of(nn.ReLU())
         (device(type='meta'), device(type='cpu'))
     """
@@ -69,7 +69,7 @@ def require_module(model: object) -> nn.Module:
     Raises:
         ContractError: When it is no `torch.nn.Module`.
 
-    Example:
+    Examples:
         >>> require_module(nn.ReLU())
         ReLU()
     """
@@ -95,7 +95,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     Raises:
         ContractError: When it is no module at all.
 
-    Example:
+    Examples:
         >>> plain = nn.Linear(2, 2)
         >>> unwrap(nn.DataParallel(plain)) is plain
         True

@@ -17,7 +17,7 @@ def quiet() -> Iterator[None]:
 
     Loggers of other packages keep speaking. Errors still come out as exceptions.
 
-    Example:
+    Examples:
         >>> with quiet():
         ...     print("Run decompositions...")
     """

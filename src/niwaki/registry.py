@@ -16,7 +16,7 @@ class Registry(Generic[T]):
     Args:
         what: What the things are called in messages, singular (``"criterion"``).
 
-    Example:
+    Examples:
         >>> colours: Registry[int] = Registry("colour")
         >>> _ = colours.register("red")(0xFF0000)
         >>> colours.get("red"), colours.names()

@@ -115,7 +115,7 @@ def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float | Ten
     Returns:
         One number.
 
-    Example:
+    Examples:
         >>> weighted_sum({"a": torch.tensor(2.0), "b": torch.tensor(3.0)}, {"a": 1.0, "b": 0.5, "c": 9.0}).item()
         3.5
     """

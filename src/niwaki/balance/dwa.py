@@ -23,7 +23,7 @@ def descent_weights(ratios: Mapping[str, float], temperature: float) -> dict[str
     Returns:
         Task name to weight; the weights sum to the number of tasks.
 
-    Example:
+    Examples:
         >>> weights = descent_weights({"a": 1.0, "b": 1.0 - 2.0 * math.log(3)}, temperature=2.0)
         >>> {task: round(weight, 6) for task, weight in weights.items()}
         {'a': 1.5, 'b': 0.5}
@@ -48,7 +48,7 @@ class DWA(Balancer):
     Raises:
         SettingError: When the temperature is not positive.
 
-    Example:
+    Examples:
         >>> balance = DWA()
         >>> for depth, normals in ((4.0, 1.0), (2.0, 1.0)):
         ...     _ = balance({"depth": torch.tensor(depth), "normals": torch.tensor(normals)})

@@ -14,7 +14,7 @@ __all__ = ["Equal"]
 class Equal(Balancer):
     """The plain sum: `sum_t L_t`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> Equal()({"depth": torch.tensor(2.0), "normals": torch.tensor(3.0)}).item()
         5.0

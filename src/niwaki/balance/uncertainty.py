@@ -23,7 +23,7 @@ def uncertainty_loss(loss: Tensor, log_variance: Tensor) -> Tensor:
     Returns:
         One number; it may be negative. For a fixed loss it is lowest at `s = log L`.
 
-    Example:
+    Examples:
         >>> uncertainty_loss(torch.tensor(1.0), torch.tensor(0.0)).item()
         0.5
     """
@@ -44,7 +44,7 @@ def adam_step(state: Tensor, gradient: Tensor, step: int, lr: float) -> Tensor:
     Returns:
         The new state, `[3]`.
 
-    Example:
+    Examples:
         >>> adam_step(torch.zeros(3), torch.tensor(5.0), step=1, lr=0.5)[0].item()
         -0.5
     """
@@ -71,7 +71,7 @@ class Uncertainty(Balancer):
     Raises:
         SettingError: When `lr` is not positive or `initial` not finite.
 
-    Example:
+    Examples:
         >>> balance = Uncertainty(initial=0.0)
         >>> balance({"depth": torch.tensor(3.0)}).item(), balance.weights
         (1.5, {'depth': 0.5})

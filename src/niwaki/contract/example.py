@@ -15,7 +15,7 @@ class Example:
         *args: Positional inputs.
         **kwargs: Keyword inputs.
 
-    Example:
+    Examples:
         >>> Example(2, base=10).call(lambda power, base: base**power)
         100
     """
@@ -81,7 +81,7 @@ def as_examples(example: Any) -> list[Example]:
     Raises:
         ContractError: When the list is empty or something in it is not an input.
 
-    Example:
+    Examples:
         >>> as_examples([Example(1, task=0), Example(1, task=1)])
         [Example(1, task=0), Example(1, task=1)]
     """
@@ -105,7 +105,7 @@ def describe_example(example: Example) -> dict[str, Any]:
     Raises:
         ContractError: When a value is neither a tensor nor plain data.
 
-    Example:
+    Examples:
         >>> describe_example(Example(task=1))
         {'args': [], 'kwargs': {'task': {'value': 1}}}
     """

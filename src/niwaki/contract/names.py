@@ -29,7 +29,7 @@ def task_names(tasks: Sequence[Named | str] | None) -> list[str] | None:
     Raises:
         ContractError: When one text stands for the list, something has no name, or two tasks have one name.
 
-    Example:
+    Examples:
         >>> task_names(["depth", "normals"])
         ['depth', 'normals']
     """

@@ -22,7 +22,7 @@ def name_outputs(output: Any, names: Sequence[str] | None = None) -> dict[str, A
     Raises:
         ContractError: When the number of outputs is not the number of names, or the output is of no known form.
 
-    Example:
+    Examples:
         >>> name_outputs(("a", "b"), ["depth", "normals"])
         {'depth': 'a', 'normals': 'b'}
         >>> name_outputs(("a", "b"))

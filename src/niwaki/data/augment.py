@@ -27,7 +27,7 @@ class Augment(Settings):
     Raises:
         SettingError: When a scale is below 1 or the share is outside [0, 1].
 
-    Example:
+    Examples:
         >>> Augment().scales
         (1.0, 1.2, 1.5)
     """
@@ -66,7 +66,7 @@ def kinds_of(tasks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     Returns:
         Target to kind.
 
-    Example:
+    Examples:
         >>> kinds_of([{"kind": "depth", "name": "far"}, {"kind": "normals"}])
         {'far': 'depth', 'normals': 'normals'}
     """
@@ -98,7 +98,7 @@ def zoom(sample: Sample, scale: float, place: tuple[float, float], kinds: Mappin
     Returns:
         The changed sample.
 
-    Example:
+    Examples:
         >>> sample = (torch.zeros(3, 4, 4), {"depth": torch.full((1, 4, 4), 3.0)})
         >>> zoom(sample, 1.5, (0.0, 1.0), {"depth": "depth"})[1]["depth"][0, 0, 0].item()
         2.0
@@ -137,7 +137,7 @@ def mirror(sample: Sample, kinds: Mapping[str, str]) -> Sample:
     Returns:
         The changed sample.
 
-    Example:
+    Examples:
         >>> normals = torch.tensor([0.6, 0.0, -0.8]).reshape(3, 1, 1)
         >>> _, targets = mirror((torch.zeros(3, 1, 1), {"normals": normals}), {"normals": "normals"})
         >>> [round(v, 1) for v in targets["normals"].flatten().tolist()]

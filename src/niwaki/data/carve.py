@@ -23,7 +23,7 @@ def carve(count: int, amount: float) -> tuple[list[int], list[int]]:
     Raises:
         DataError: When nothing would be left for one of the two.
 
-    Example:
+    Examples:
         >>> train, val = carve(100, 0.1)
         >>> val
         [5, 18, 30, 42, 43, 55, 68, 80, 92, 93]

@@ -18,7 +18,7 @@ def resample(image: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         ``float [C, *size]``.
 
-    Example:
+    Examples:
         >>> import torch
         >>> resample(torch.tensor([[[0.0, 1.0], [1.0, 2.0]]]), (1, 1))
         tensor([[[1.]]])
@@ -41,7 +41,7 @@ def nearest(target: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArr
     Returns:
         ``[*size, ...]``.
 
-    Example:
+    Examples:
         >>> nearest(np.array([[1, 2, 3, 4]]), (1, 2))
         array([[2, 4]])
     """

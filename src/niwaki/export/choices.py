@@ -20,7 +20,7 @@ def chooses(program: Any) -> bool:
     Args:
         program: A `torch.export.ExportedProgram`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> chooses(torch.export.export(torch.nn.ReLU(), (torch.rand(2),)))
         False

@@ -70,7 +70,7 @@ def export(
             answers (the message names the task).
         FileError: When the file can't be written.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> model = nn.Conv2d(3, 2, 1)
         >>> with tempfile.TemporaryDirectory() as folder:

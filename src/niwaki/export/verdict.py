@@ -72,7 +72,7 @@ def compare_one(file: Tensor, own: Tensor, exact: Tensor, tolerance: float) -> T
     Returns:
         The comparison.
 
-    Example:
+    Examples:
         >>> one = torch.ones(4)
         >>> compare_one(one + torch.tensor([0, 0, 0, 0.5]), one, one.double(), 1e-4).differing
         1

@@ -18,7 +18,7 @@ class Lock:
     Raises:
         FileError: When another process holds it, or the file can't be opened or locked.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     lock = Lock(Path(folder, ".lock"))

@@ -39,7 +39,7 @@ def save(
         ContractError: When the model is no module, or the tasks are no list.
         FileError: When a module keeps something that has no form in such a file, or it can't be written.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> small, fresh = nn.Linear(3, 2), nn.Linear(3, 2)
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ class Packer:
     Args:
         prefix: Put before the names of the tensors.
 
-    Example:
+    Examples:
         >>> packer = Packer()
         >>> packer.pack({1: (2, torch.zeros(3))})
         {'dict': [[1, {'tuple': [2, {'tensor': 't0'}]}]]}
@@ -111,7 +111,7 @@ class Unpacker:
     Args:
         tensors: The tensors a `Packer` set aside.
 
-    Example:
+    Examples:
         >>> Unpacker({}).unpack({"dict": [[1, {"tuple": [2, 3]}]]})
         {1: (2, 3)}
     """

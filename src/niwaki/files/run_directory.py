@@ -43,7 +43,7 @@ class RunDirectory:
         FileError: When the directory holds another run, holds none although it is to be resumed, was begun with another
             recipe (the message names the first setting that differs), or is in use.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder, RunDirectory(f"{folder}/run", {"seed": 0}) as run:
         ...     run.recipe.read_text().strip()

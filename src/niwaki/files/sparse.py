@@ -21,7 +21,7 @@ def is_worth_it(tensor: Tensor) -> bool:
     Args:
         tensor: Any dense tensor.
 
-    Example:
+    Examples:
         >>> is_worth_it(torch.eye(16)), is_worth_it(torch.ones(16, 16))
         (True, False)
     """
@@ -55,7 +55,7 @@ def densify(mask: Tensor, values: Tensor, shape: list[int]) -> Tensor:
     Returns:
         The tensor.
 
-    Example:
+    Examples:
         >>> bool((densify(*sparsify(torch.eye(16)), [16, 16]) == torch.eye(16)).all())
         True
     """

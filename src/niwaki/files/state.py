@@ -28,7 +28,7 @@ def save_state(path: str | Path, state: Any) -> None:
     Raises:
         FileError: When something has no form in such a file (the message names its place), or it can't be written.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_state(f"{folder}/s.safetensors", {3: (torch.tensor(0.5), b"x")})

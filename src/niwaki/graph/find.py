@@ -35,7 +35,7 @@ def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: boo
     Raises:
         GraphError: When a name to keep is unknown.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import nn
         >>> from niwaki.graph import trace

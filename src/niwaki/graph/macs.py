@@ -36,7 +36,7 @@ def node_macs(program: Program) -> dict[str, int]:
         Node name to MACs for its example, as given (a batch of two counts twice): half the FLOPs of
         ``torch.utils.flop_counter``.
 
-    Example:
+    Examples:
         >>> from torch import nn
         >>> from niwaki.graph import trace
         >>> node_macs(trace(nn.Linear(3, 2), torch.zeros(5, 3)).programs[0])
@@ -57,7 +57,7 @@ def uncounted(program: Program) -> tuple[str, ...]:
     Returns:
         Operator names in alphabetic order, such as ``batch_norm`` and ``max_pool2d``.
 
-    Example:
+    Examples:
         >>> from torch import nn
         >>> from niwaki.graph import trace
         >>> model = nn.Sequential(nn.Conv1d(3, 2, 1), nn.ReLU(), nn.MaxPool1d(2), nn.BatchNorm1d(2))

@@ -16,7 +16,7 @@ def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     Yields:
         Dotted name and tensor.
 
-    Example:
+    Examples:
         >>> [name for name, _ in named_tensors(nn.BatchNorm1d(2))]
         ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']
     """
@@ -33,7 +33,7 @@ def canonical_names(model: nn.Module) -> dict[str, str]:
     Returns:
         Name to canonical name; a name that is canonical maps to itself.
 
-    Example:
+    Examples:
         >>> first = nn.Linear(2, 2, bias=False)
         >>> canonical_names(nn.Sequential(first, first))
         {'0.weight': '0.weight', '1.weight': '0.weight'}

@@ -60,7 +60,7 @@ def node_tasks(program: Program) -> dict[str, frozenset[str]]:
     Returns:
         Node name to the names of outputs; empty for nodes no output depends on.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import nn
         >>> from niwaki.graph import trace
@@ -97,7 +97,7 @@ def find_parts(traced: Traced) -> Parts:
     Returns:
         Its parts.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import nn
         >>> from niwaki.graph import trace

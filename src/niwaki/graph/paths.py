@@ -22,7 +22,7 @@ def doubled(example: Example) -> Example:
     Returns:
         The inputs with each such tensor repeated along its first dimension.
 
-    Example:
+    Examples:
         >>> doubled(Example(torch.zeros(1, 3))).args[0].shape
         torch.Size([2, 3])
     """
@@ -47,7 +47,7 @@ def example_from_spec(spec: dict[str, Any], seed: int) -> Example:
     Raises:
         GraphError: When the description is of no known form.
 
-    Example:
+    Examples:
         >>> spec = {"args": [{"shape": [1, 3], "dtype": "float32"}], "kwargs": {"task": {"value": 0}}}
         >>> example_from_spec(spec, seed=0)
         Example(float32[1, 3], task=0)

@@ -23,7 +23,7 @@ def segments(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[tuple[
     Yields:
         Dimensions of the first and of the second shape.
 
-    Example:
+    Examples:
         >>> list(segments((2, 8, 4, 4), (2, 1, 128)))
         [([0], [0]), ([1, 2, 3], [2])]
     """

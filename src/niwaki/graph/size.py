@@ -50,7 +50,7 @@ def planned_size(channels: Channels, keep: NDArray[np.bool_]) -> tuple[int, int]
     Returns:
         Parameters, and MACs summed over the examples in eval mode: what `niwaki.measure` finds after the cut.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import nn
         >>> from niwaki.graph import find_channels, trace

@@ -45,7 +45,7 @@ def trace(model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None
         ContractError: When the model is no module, it can't run on an example, or the example or the output is of no
             known form.
 
-    Example:
+    Examples:
         >>> traced = trace(nn.Linear(3, 2), torch.zeros(1, 3))
         >>> [(program.training, program.outputs) for program in traced.programs]
         [(False, {'output': ['linear']}), (True, {'output': ['linear']})]

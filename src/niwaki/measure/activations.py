@@ -25,7 +25,7 @@ def peak_activation_bytes(program: Program) -> int:
     Returns:
         Bytes at the example's own batch size.
 
-    Example:
+    Examples:
         >>> from niwaki.graph import trace
         >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
         >>> (program,) = trace(net, torch.zeros(1, 4)).eval_programs

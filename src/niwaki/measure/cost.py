@@ -51,7 +51,7 @@ def measure(model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | No
         GraphError: When the model can't be exported.
         ContractError: When the example or the outputs are of no known form.
 
-    Example:
+    Examples:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(8, 1, 1))
         >>> import torch
         >>> cost = measure(net, torch.zeros(1, 3, 10, 10), tasks=["depth"])

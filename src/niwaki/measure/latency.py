@@ -52,7 +52,7 @@ def measure_latency(
         SettingError: When a runtime is not known.
         ExportError: When a model can't be exported to a runtime that needs a file.
 
-    Example:
+    Examples:
         >>> calls = {"sine": torch.sin, "double": lambda x: 2 * x}
         >>> latency = measure_latency(calls, torch.ones(4, 10), runtimes=["eager"], rounds=5)
         >>> [(each.model, each.rounds) for each in latency.timings], latency.batch

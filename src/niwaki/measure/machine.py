@@ -22,7 +22,7 @@ def torch_threads(threads: int) -> Iterator[None]:
     Args:
         threads: Threads inside one operator, at least 1.
 
-    Example:
+    Examples:
         >>> before = torch.get_num_threads()
         >>> with torch_threads(1):
         ...     torch.get_num_threads()
@@ -75,7 +75,7 @@ def disturbances(times: Rounds) -> tuple[str, ...]:
     Returns:
         Warnings, empty on a quiet machine.
 
-    Example:
+    Examples:
         >>> disturbances(Rounds({("eager", "dense"): (4.0, 6.0)}, {("eager", "dense"): (3.0, 3.0)}))
         ('dense in eager had a processor only 60% of the time; something else runs on this machine',)
     """

@@ -46,7 +46,7 @@ class Rounds:
         Raises:
             MeasureError: When one of the two was not timed in that runtime.
 
-        Example:
+        Examples:
             >>> times = {("eager", "dense"): (4.0, 6.0), ("eager", "small"): (2.0, 2.0)}
             >>> Rounds(times, times).gains("dense", "small", "eager")
             (2.0, 3.0)
@@ -73,7 +73,7 @@ def time_rounds(contestants: Mapping[Contestant, Callable[[], object]], *, round
     Raises:
         MeasureError: When there is nothing to time, or a count is below 1.
 
-    Example:
+    Examples:
         >>> seen = []
         >>> calls = {("eager", name): (lambda name=name: seen.append(name)) for name in ("a", "b")}
         >>> len(time_rounds(calls, rounds=3, warmup=1).wall_ms["eager", "a"])

@@ -36,7 +36,7 @@ class Run:
     the first `before_backward`, the sum of balanced loss and penalty is divided by the number of batches, and
     `after_backward` and `after_step` are called once for the step.
 
-    Example:
+    Examples:
         >>> run = Run()
         >>> net = nn.Linear(2, 2)
         >>> run.penalty(net).item(), run.finish(net) is net
@@ -163,7 +163,7 @@ def checked_steps(steps: int) -> int:
     Raises:
         ContractError: When it is no whole number, or negative.
 
-    Example:
+    Examples:
         >>> checked_steps(100)
         100
     """
@@ -183,7 +183,7 @@ def carry_over(optimizer: Optimizer, before: nn.Module, after: nn.Module) -> Non
         before: The model before.
         after: The model after: a copy, a cut by one plan, or a model of other parameters.
 
-    Example:
+    Examples:
         >>> from copy import deepcopy
         >>> net = nn.Linear(2, 2)
         >>> optimizer = torch.optim.SGD(net.parameters(), lr=0.1)

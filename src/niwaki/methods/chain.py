@@ -44,7 +44,7 @@ class Chain(Method, metaclass=_OnePositional):
     Raises:
         SettingError: When the chain goes back a stage, is empty or nested, or the shares don't fit the parts.
 
-    Example:
+    Examples:
         >>> prune = methods.get("structured_pruning")
         >>> twice = Chain([prune(budget={"channels": 0.75}), prune(budget={"macs": 0.5})], shares=(0.25, 0.75))
         >>> twice.lengths(1000)

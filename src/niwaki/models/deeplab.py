@@ -35,7 +35,7 @@ class DeepLab(ModelSettings):
         output_stride: The input's size over the features' size; the stages that no longer halve are dilated.
         head_channels: Channels of each branch of a task's pyramid (256 in the paper, where one task is all there is).
 
-    Example:
+    Examples:
         >>> import torch
         >>> net = DeepLab(resnet=18, width=0.125, pooled=("scene",)).build({"depth": 1, "scene": 10}).eval()
         >>> {task: tuple(y.shape) for task, y in net(torch.zeros(2, 3, 64, 64)).items()}

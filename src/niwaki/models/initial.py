@@ -23,7 +23,7 @@ def initialise(model: nn.Module, generator: torch.Generator) -> None:
         model: The network, on the CPU; its parameters and norm statistics are changed in place.
         generator: The source of the numbers, on the CPU.
 
-    Example:
+    Examples:
         >>> layer = nn.Conv2d(3, 8, 1)
         >>> initialise(layer, torch.Generator().manual_seed(0))
         >>> layer.bias.any().item()

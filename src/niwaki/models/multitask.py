@@ -22,7 +22,7 @@ class MultiTaskNet(nn.Module):
     Raises:
         ContractError: When there is no head, or a task's name can't name a submodule.
 
-    Example:
+    Examples:
         >>> import torch
         >>> net = MultiTaskNet(nn.Conv2d(3, 8, 3, 2), {"depth": nn.Conv2d(8, 1, 1)}, resize=True)
         >>> net(torch.zeros(2, 3, 16, 24))["depth"].shape

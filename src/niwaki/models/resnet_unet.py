@@ -24,7 +24,7 @@ class ResNetUNet(ModelSettings):
         depth: Residual blocks of each stage, at least 1.
         head_channels: Channels inside each task's head.
 
-    Example:
+    Examples:
         >>> net = ResNetUNet(width=0.25).build({"segmentation": 13, "depth": 1, "normals": 3})
         >>> import torch
         >>> {task: tuple(y.shape) for task, y in net(torch.zeros(1, 3, 48, 64)).items()}

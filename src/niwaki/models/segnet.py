@@ -27,7 +27,7 @@ class SegNet(ModelSettings):
     Raises:
         SettingError: When `channels` and `depths` differ in length or a stage has no convolution.
 
-    Example:
+    Examples:
         >>> import torch
         >>> net = SegNet(width=0.125, decoder="shared").build({"segmentation": 7, "depth": 1})
         >>> net(torch.zeros(1, 3, 32, 64))["depth"].shape

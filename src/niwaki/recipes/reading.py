@@ -49,7 +49,7 @@ def parse_recipe(text: str, *, source: str = "recipe", overrides: Sequence[str] 
     Raises:
         RecipeError: As `read_recipe`.
 
-    Example:
+    Examples:
         >>> parse_recipe("[data, model]")
         Traceback (most recent call last):
         niwaki.errors.RecipeError: recipe: a recipe is a mapping of settings; got list

@@ -16,7 +16,7 @@ class PartCost(RecordBase):
         macs: Multiply-accumulates of one forward pass on the example (one MAC is two FLOPs).
         bytes: Bytes of parameters and buffers as stored, dense.
 
-    Example:
+    Examples:
         >>> PartCost(params=2, nonzeros=1, macs=8, bytes=8) + PartCost(params=1, nonzeros=1, macs=1, bytes=4)
         PartCost(params=3, nonzeros=2, macs=9, bytes=12)
     """

@@ -110,7 +110,7 @@ def delta(
         MeasureError: When a convention or baseline kind is unknown, a task or metric is missing, a baseline metric is
             zero, or any value is NaN or infinite; the message names it.
 
-    Example:
+    Examples:
         >>> up = {"seg": {"miou": "higher"}, "depth": {"abs": "lower"}}
         >>> before = {"seg": {"miou": 40.0}, "depth": {"abs": 0.5}}
         >>> after = {"seg": {"miou": 42.0}, "depth": {"abs": 0.6}}

@@ -17,7 +17,7 @@ def first_difference(first: Any, second: Any, place: str = "") -> tuple[str, Any
     Returns:
         The place, such as ``"training.lr"``, and both values there; None where all is equal. Lists are compared whole.
 
-    Example:
+    Examples:
         >>> first_difference({"seed": 0, "training": {"lr": 0.1}}, {"training": {"lr": 0.2}, "seed": 0})
         ('training.lr', 0.1, 0.2)
     """

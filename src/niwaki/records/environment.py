@@ -44,7 +44,7 @@ class Environment(RecordBase):
         Returns:
             The environment now.
 
-        Example:
+        Examples:
             >>> Environment.capture().cores >= 1
             True
         """

@@ -39,7 +39,7 @@ class Settings(BaseModel, metaclass=_Checked):
     Raises:
         SettingError: When a value is not allowed; ``problems`` holds every fault with its place.
 
-    Example:
+    Examples:
         >>> class Heat(Settings):
         ...     degrees: float = 20.0
         >>> Heat(degrees="1e1").degrees

@@ -22,7 +22,7 @@ class Budget(Settings):
     Raises:
         SettingError: When none or several units are given, or an amount is not positive.
 
-    Example:
+    Examples:
         >>> Budget(macs=0.5)
         Budget(macs=0.5)
         >>> Budget(params=2_000_000).share_of(8_000_000)

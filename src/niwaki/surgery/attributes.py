@@ -125,7 +125,7 @@ def solve(demands: Iterable[Demand], values: Mapping[Attribute, int]) -> dict[At
     Returns:
         The attributes that the demands determine, with their values.
 
-    Example:
+    Examples:
         >>> width, heads = Attribute("", "width"), Attribute("", "heads")
         >>> solve([(heads, 4), (("//", width, heads), 6)], {width: 32, heads: 4})[width]
         24

@@ -34,7 +34,7 @@ def reestimate_batchnorm(model: nn.Module, batches: Iterable[Any], *, num_batche
     Raises:
         ContractError: When `num_batches` is below 1, there was no batch, or a batch holds no inputs.
 
-    Example:
+    Examples:
         >>> norm = nn.BatchNorm1d(1, momentum=0.1)
         >>> batches = [torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [6.0]])]
         >>> reestimate_batchnorm(norm, batches).running_mean

@@ -44,7 +44,7 @@ def cut(model: nn.Module, plan: PlanRecord, *, channels: Channels | None = None,
             of a module can't run with the new sizes (the module is named), or when the answers are not those of the
             dense model with the removed channels silenced.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from niwaki.surgery import Plan, cut, plans_of
         >>> from niwaki.records import GroupPlan, Slice
@@ -114,7 +114,7 @@ def classes_removed_by(channels: Channels, removed: Positions) -> Mask:
     Raises:
         SurgeryError: When a position is frozen, or goes without others that it is tied to.
 
-    Example:
+    Examples:
         >>> import torch
         >>> model = nn.Sequential(nn.Linear(3, 2, bias=False), nn.Linear(2, 1))
         >>> channels = find_channels(trace(model, torch.zeros(1, 3)))

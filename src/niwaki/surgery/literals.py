@@ -33,7 +33,7 @@ class LiteralSize:
         classes: The removable channel classes that the call reads or returns: freeze these.
         error: What the call raised, or empty.
 
-    Example:
+    Examples:
         >>> str(LiteralSize("neck", "view_2", old=64, new=32, classes=np.arange(64)))
         "module 'neck' has the size 64 written in its code (view_2; 32 after the cut)"
     """
@@ -68,7 +68,7 @@ def find_literal_sizes(model: nn.Module, channels: Channels, removed: Mask) -> l
     Returns:
         The calls at fault, in order of the programs, as far as the trial ran.
 
-    Example:
+    Examples:
         >>> from niwaki.graph import find_channels, trace
         >>> class Halves(nn.Module):
         ...     def __init__(self):

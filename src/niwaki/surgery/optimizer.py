@@ -34,7 +34,7 @@ def follow(optimizer: Optimizer, before: nn.Module, after: nn.Module, plan: Plan
         SurgeryError: When the optimizer holds no parameter of `before`, or keeps a state whose shape says nothing of
             channels; the parameter is named and the optimizer is left as it was.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from niwaki.records import GroupPlan, Slice
         >>> model = nn.Sequential(nn.Linear(1, 2, bias=False), nn.Linear(2, 1, bias=False))
@@ -84,7 +84,7 @@ def follow_ema(averaged: nn.Module, after: nn.Module) -> nn.Module:
         SurgeryError: When a plan does not fit, or the copy does not come out in the shape of `after`: something else
             was changed as well.
 
-    Example:
+    Examples:
         >>> from torch.optim.swa_utils import AveragedModel
         >>> model = nn.Linear(2, 2)
         >>> averaged = AveragedModel(model)

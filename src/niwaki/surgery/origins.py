@@ -44,7 +44,7 @@ _SEQUENCES = (tuple, list, torch.Size)
 class OriginInt(int):
     """An integer that knows how it was computed.
 
-    Example:
+    Examples:
         >>> width = OriginInt(8, Attribute("", "width"))
         >>> (2 * width).origin
         ('*', 2, Attribute(module='', name='width', index=None))

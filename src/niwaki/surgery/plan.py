@@ -12,7 +12,7 @@ __all__ = ["Plan", "plans_of"]
 class Plan(PlanRecord):
     """Which channels of a model stay: plain data that prints, saves, loads, can be edited by hand, and applied.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from niwaki.records import GroupPlan, Slice
         >>> rows = Slice(tensor="0.weight", dim=0, positions=((0,), (1,)))
@@ -52,7 +52,7 @@ def plans_of(model: nn.Module) -> list[Plan]:
     Returns:
         The plans, oldest first, with the attributes that each cut repaired; empty for a model that was never cut.
 
-    Example:
+    Examples:
         >>> from torch import nn
         >>> plans_of(nn.Linear(2, 2))
         []

@@ -84,7 +84,7 @@ def has_float64(tensors: Iterable[Tensor]) -> bool:
     Returns:
         Whether all do.
 
-    Example:
+    Examples:
         >>> has_float64([torch.zeros(1)])
         True
     """

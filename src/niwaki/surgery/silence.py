@@ -43,7 +43,7 @@ def silenced_outputs(
     Returns:
         The leaves of the model's output in their order, of the original sizes.
 
-    Example:
+    Examples:
         >>> from niwaki.graph import find_channels, trace
         >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1, bias=False))
         >>> traced = trace(model, torch.ones(1, 2))

@@ -65,7 +65,7 @@ def integers(value: Any) -> list[int]:
     Returns:
         The integers; truth values are none.
 
-    Example:
+    Examples:
         >>> integers(("x", [2, -1], slice(None, 4), True))
         [2, -1, 4]
     """

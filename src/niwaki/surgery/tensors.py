@@ -54,7 +54,7 @@ def kept_along(size: int, removed: Iterable[int]) -> list[int]:
     Returns:
         The others, increasing.
 
-    Example:
+    Examples:
         >>> kept_along(5, [0, 3])
         [1, 2, 4]
     """
@@ -72,7 +72,7 @@ def take(tensor: Tensor, removed: Mapping[int, Sequence[int]]) -> Tensor:
     Returns:
         The rest, bit for bit; same type and device.
 
-    Example:
+    Examples:
         >>> take(torch.arange(6).reshape(2, 3), {1: [1]})
         tensor([[0, 2],
                 [3, 5]])

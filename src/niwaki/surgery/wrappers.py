@@ -40,7 +40,7 @@ def recompile(model: nn.Module, like: nn.Module) -> nn.Module:
     Returns:
         `model`.
 
-    Example:
+    Examples:
         >>> from copy import deepcopy
         >>> net = nn.Linear(2, 2)
         >>> net.compile(backend="eager")
@@ -85,7 +85,7 @@ def plain_name(name: str) -> str:
     Returns:
         The name inside the innermost module.
 
-    Example:
+    Examples:
         >>> plain_name("_orig_mod.encoder.weight")
         'encoder.weight'
     """

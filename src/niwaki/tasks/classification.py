@@ -31,7 +31,7 @@ class Classification(ReadyTask):
     Raises:
         SettingError: When an option is not allowed.
 
-    Example:
+    Examples:
         >>> Classification(100).directions
         {'accuracy': 'higher'}
         >>> Classification(2, name="smiling", positive=1).primary

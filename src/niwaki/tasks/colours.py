@@ -44,7 +44,7 @@ def oklab_to_srgb(lab: Floats) -> Floats:
     Returns:
         ``[..., 3]``.
 
-    Example:
+    Examples:
         >>> oklab_to_srgb(np.array([1.0, 0.0, 0.0])).round(3) + 0.0
         array([1., 1., 1.])
     """
@@ -75,7 +75,7 @@ def ramp() -> Colours:
     Returns:
         uint8 ``[256, 3]``.
 
-    Example:
+    Examples:
         >>> ramp().shape
         (256, 3)
     """
@@ -100,7 +100,7 @@ def palette(classes: int) -> Colours:
     Returns:
         uint8 ``[classes, 3]``.
 
-    Example:
+    Examples:
         >>> len({tuple(colour) for colour in palette(40).tolist()})
         40
     """
@@ -126,7 +126,7 @@ def depth_colours(depth: NDArray[np.floating], known: NDArray[np.floating]) -> C
     Returns:
         uint8 ``[H, W, 3]``.
 
-    Example:
+    Examples:
         >>> near, far = depth_colours(np.array([[1.0, 3.0]]), np.array([1.0, 3.0]))[0].sum(-1)
         >>> bool(near > far)
         True
@@ -139,7 +139,7 @@ def depth_colours(depth: NDArray[np.floating], known: NDArray[np.floating]) -> C
 def heat_colours(heat: NDArray[np.floating]) -> Colours:
     """Return the colours of numbers in 0..1, dark to bright; others are drawn as the nearest end.
 
-    Example:
+    Examples:
         >>> heat_colours(np.array([[0.0, 1.0]])).shape
         (1, 2, 3)
     """

@@ -34,7 +34,7 @@ def depth_loss(pred: Tensor, target: Tensor) -> Tensor:
     Returns:
         A scalar; zero where nothing is valid.
 
-    Example:
+    Examples:
         >>> depth_loss(torch.tensor([2.0, 9.0]), torch.tensor([1.5, 0.0]))
         tensor(0.5000)
     """
@@ -48,7 +48,7 @@ class DepthScores(Metric):
     ``abs`` is the mean of ``|p - t|``, ``rel`` of ``|p - t| / t``, ``rmse`` the root of the mean square, and ``delta``k
     the share of pixels with ``max(p / t, t / p) < 1.25^k``; a prediction that is not above zero is never within.
 
-    Example:
+    Examples:
         >>> scores = DepthScores()
         >>> scores.update(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([1.0, 2.0, 0.0]))
         >>> round(float(scores.compute()["rmse"]), 4)
@@ -90,7 +90,7 @@ def draw_depth(value: Any, target: Any = None) -> Picture:
     Returns:
         uint8 ``[H, W, 3]``.
 
-    Example:
+    Examples:
         >>> draw_depth(torch.tensor([[1.0, 0.0]]))[0, 1].tolist()
         [48, 48, 48]
     """
@@ -116,7 +116,7 @@ class Depth(ReadyTask):
     Raises:
         SettingError: When an option is not allowed.
 
-    Example:
+    Examples:
         >>> Depth().loss(torch.full((1, 1, 1, 2), 3.0), torch.tensor([[[[2.5, torch.nan]]]]))
         tensor(0.5000)
     """

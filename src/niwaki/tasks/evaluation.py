@@ -36,7 +36,7 @@ class Evaluation:
         SettingError: When the protocol is unknown.
         ContractError: When two tasks have one name.
 
-    Example:
+    Examples:
         >>> from niwaki.tasks import Regression
         >>> evaluation = Evaluation([Regression(name="age")])
         >>> evaluation.update({"age": torch.tensor([30.0, 40.0])}, {"age": torch.tensor([33.0, torch.nan])})

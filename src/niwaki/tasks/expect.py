@@ -23,7 +23,7 @@ def expect(task: str, what: str, value: Any, expected: str, *, fits: bool) -> No
     Raises:
         ContractError: When it does not.
 
-    Example:
+    Examples:
         >>> expect("depth", "target", torch.zeros(2, 8), "float[N, 1, H, W]", fits=False)
         Traceback (most recent call last):
         niwaki.errors.ContractError: task 'depth': the target is float32[2, 8]; expected float[N, 1, H, W]
@@ -35,7 +35,7 @@ def expect(task: str, what: str, value: Any, expected: str, *, fits: bool) -> No
 def brief(value: Any) -> str:
     """Return type and shape of a value in one word.
 
-    Example:
+    Examples:
         >>> brief(torch.zeros(2, 3, dtype=torch.int64))
         'int64[2, 3]'
     """
@@ -47,7 +47,7 @@ def brief(value: Any) -> str:
 def is_integer(value: Any) -> bool:
     """Return whether a value is a tensor of whole numbers, bool excepted.
 
-    Example:
+    Examples:
         >>> is_integer(torch.zeros(2, dtype=torch.uint8)), is_integer(torch.zeros(2))
         (True, False)
     """
@@ -60,7 +60,7 @@ def same_batch(task: str, pred: Any, target: Any) -> None:
     Raises:
         ContractError: When the leading dimensions differ.
 
-    Example:
+    Examples:
         >>> same_batch("any", torch.zeros(2, 3), torch.zeros(2))
     """
     if isinstance(pred, Tensor) and isinstance(target, Tensor):

@@ -39,7 +39,7 @@ def heatmap_loss(pred: Tensor, target: Tensor) -> Tensor:
     Returns:
         The sum over labelled cells divided by the number of peaks (by 1 where there is none).
 
-    Example:
+    Examples:
         >>> heatmap_loss(torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, torch.nan]]]]))  # .25 ln 2
         tensor(0.1733)
     """
@@ -62,7 +62,7 @@ class HeatmapScores(Metric):
     Args:
         radius: Largest distance in cells.
 
-    Example:
+    Examples:
         >>> scores = HeatmapScores(radius=0)
         >>> scores.update(torch.tensor([[[[9.0, -9.0, -9.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0]]]]))
         >>> float(scores.compute()["found"])
@@ -119,7 +119,7 @@ def draw_heat(value: Any, target: Any = None) -> Picture:  # noqa: ARG001 - ever
     Returns:
         uint8 ``[H, W, 3]``.
 
-    Example:
+    Examples:
         >>> draw_heat(torch.full((2, 1, 1), torch.nan))[0, 0].tolist()
         [48, 48, 48]
     """
@@ -146,7 +146,7 @@ class Heatmap(ReadyTask):
     Raises:
         SettingError: When an option is not allowed.
 
-    Example:
+    Examples:
         >>> Heatmap(name="centres").primary
         'found'
     """

@@ -29,7 +29,7 @@ def check_labels(task: str, pred: Any, target: Any, *, dims: str, classes: int, 
     Raises:
         ContractError: When type, shape or a label does not fit.
 
-    Example:
+    Examples:
         >>> import torch
         >>> check_labels("kind", torch.zeros(2, 5), torch.tensor([4, -1]), dims="", classes=5, ignore_index=-1)
     """

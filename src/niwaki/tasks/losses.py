@@ -28,7 +28,7 @@ def task_losses(tasks: Iterable[Task], outputs: Any, targets: Mapping[str, Any] 
     Raises:
         ContractError: When a labelled task has no output, or an output or target does not fit its task.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from niwaki.tasks import Depth, Regression
         >>> outputs = {"depth": torch.ones(1, 1, 2, 2), "age": torch.tensor([30.0])}
@@ -46,7 +46,7 @@ def labelled_parts(
     Raises:
         ContractError: When a labelled task has no output, or outputs and tasks don't match in number.
 
-    Example:
+    Examples:
         >>> labelled_parts([], {}, {})
         []
     """

@@ -21,7 +21,7 @@ def check_like(task: str, pred: Any, target: Any, *, channels: int | None) -> No
     Raises:
         ContractError: When type or shape does not fit.
 
-    Example:
+    Examples:
         >>> import torch
         >>> check_like("depth", torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4), channels=1)
     """

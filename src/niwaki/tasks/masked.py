@@ -19,7 +19,7 @@ def blanked(values: Tensor, mask: Tensor) -> Tensor:
     Returns:
         The values, blanked; their gradient outside the mask is zero.
 
-    Example:
+    Examples:
         >>> blanked(torch.tensor([1.0, torch.nan]), torch.tensor([True, False]))
         tensor([1., 0.])
     """
@@ -36,7 +36,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     Returns:
         A scalar.
 
-    Example:
+    Examples:
         >>> masked_mean(torch.tensor([1.0, 7.0, 3.0]), torch.tensor([True, False, True]))
         tensor(2.)
     """
@@ -54,7 +54,7 @@ def labelled_cross_entropy(pred: Tensor, target: Tensor, *, ignore_index: int) -
     Returns:
         A scalar.
 
-    Example:
+    Examples:
         >>> labelled_cross_entropy(torch.zeros(2, 4), torch.tensor([1, -1]), ignore_index=-1)  # ln 4
         tensor(1.3863)
     """

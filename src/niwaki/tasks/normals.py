@@ -51,7 +51,7 @@ def normals_loss(pred: Tensor, target: Tensor) -> Tensor:
     Returns:
         A scalar in [0, 2]; zero where nothing is valid.
 
-    Example:
+    Examples:
         >>> right_angle = torch.tensor([0.0, 5.0, 0.0]).reshape(1, 3, 1, 1)
         >>> normals_loss(right_angle, torch.tensor([0.0, 0.0, -1.0]).reshape(1, 3, 1, 1))
         tensor(1.)
@@ -76,7 +76,7 @@ def angles(pred: Tensor, target: Tensor) -> Tensor:
     Returns:
         ``[M]``, in [0, 180].
 
-    Example:
+    Examples:
         >>> angles(torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
         tensor([45., 90.])
     """
@@ -92,7 +92,7 @@ class NormalsScores(Metric):
     It keeps every angle, four bytes a pixel (0.3 GB for the 654 test images of NYUv2), because the exact median needs
     them.
 
-    Example:
+    Examples:
         >>> scores = NormalsScores()
         >>> up, tilted = torch.tensor([0.0, -1.0, 0.0]), torch.tensor([0.0, -1.0, -1.0])
         >>> scores.update(tilted.reshape(1, 3, 1, 1), up.reshape(1, 3, 1, 1))
@@ -138,7 +138,7 @@ def decode_normals(values: NDArray[np.uint8], *, legacy_adashare: bool = False) 
     Raises:
         ContractError: When the picture is not uint8 with three channels last.
 
-    Example:
+    Examples:
         >>> decode_normals(np.array([[128, 128, 0], [0, 0, 0]], np.uint8)).round(2)
         array([[ 0.,  0., -1.], [ 0.,  0.,  0.]], dtype=float32)
     """
@@ -162,7 +162,7 @@ def draw_normals(value: Any, target: Any = None) -> Picture:  # noqa: ARG001 - e
     Returns:
         uint8 ``[H, W, 3]``.
 
-    Example:
+    Examples:
         >>> draw_normals(torch.tensor([0.0, 0.0, -1.0]).reshape(3, 1, 1))[0, 0].tolist()
         [128, 128, 255]
     """
@@ -187,7 +187,7 @@ class SurfaceNormals(ReadyTask):
     Raises:
         SettingError: When an option is not allowed.
 
-    Example:
+    Examples:
         >>> SurfaceNormals().directions["within_11.25"]
         'higher'
     """

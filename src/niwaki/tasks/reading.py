@@ -25,7 +25,7 @@ class Reading:
     Raises:
         ContractError: When the metric is none of torchmetrics' or the direction is unknown.
 
-    Example:
+    Examples:
         >>> from torchmetrics.classification import MulticlassRecall
         >>> Reading(MulticlassRecall(3, average=None), "higher", key=2, unit="%", scale=100).direction
         'higher'
@@ -85,7 +85,7 @@ def as_reading(name: str, metric: Metric | Reading) -> Reading:
     Raises:
         ContractError: When it is neither, or the metric does not say which direction is better.
 
-    Example:
+    Examples:
         >>> from torchmetrics import MeanSquaredError
         >>> as_reading("mse", MeanSquaredError()).direction
         'lower'

@@ -60,7 +60,7 @@ def ready(kind: str) -> Callable[[T], T]:
     Returns:
         A decorator that returns the class, with its `settings_class`.
 
-    Example:
+    Examples:
         >>> ready_tasks.get("segmentation")(classes=13).build().primary
         'miou'
     """
@@ -93,7 +93,7 @@ def build_tasks(given: Iterable[Task | ReadySettings | Mapping[str, Any]]) -> tu
         SettingError: When a kind is missing or unknown, or an option is not allowed.
         ContractError: When two tasks have one name.
 
-    Example:
+    Examples:
         >>> [task.name for task in build_tasks([{"kind": "depth"}, {"kind": "segmentation", "classes": 13}])]
         ['depth', 'segmentation']
     """

@@ -24,7 +24,7 @@ def regression_loss(pred: Tensor, target: Tensor) -> Tensor:
     Returns:
         A scalar; zero where nothing is labelled.
 
-    Example:
+    Examples:
         >>> regression_loss(torch.tensor([3.0, 8.0]), torch.tensor([1.0, torch.nan]))
         tensor(4.)
     """
@@ -37,7 +37,7 @@ class RegressionScores(Metric):
 
     Torchmetrics has both, but counts NaN.
 
-    Example:
+    Examples:
         >>> scores = RegressionScores()
         >>> scores.update(torch.tensor([3.0, 8.0]), torch.tensor([1.0, torch.nan]))
         >>> float(scores.compute()["rmse"])
@@ -79,7 +79,7 @@ class Regression(ReadyTask):
     Raises:
         SettingError: When an option is not allowed.
 
-    Example:
+    Examples:
         >>> Regression(name="age", unit="years").units
         {'mae': 'years', 'rmse': 'years'}
     """

@@ -27,7 +27,7 @@ class SegmentationScores(MulticlassConfusionMatrix):
         classes: Number of classes.
         ignore_index: The label that means "no label".
 
-    Example:
+    Examples:
         >>> scores = SegmentationScores(3, ignore_index=-1)
         >>> scores.update(torch.tensor([[[0, 0, 1, 1]]]), torch.tensor([[[0, 1, 1, -1]]]))
         >>> {name: float(value) for name, value in scores.compute().items()}
@@ -62,7 +62,7 @@ def draw_labels(value: Any, target: Any = None, *, classes: int, ignore_index: i
     Returns:
         uint8 ``[H, W, 3]``.
 
-    Example:
+    Examples:
         >>> draw_labels(torch.tensor([[0, -1]]), classes=13, ignore_index=-1).shape
         (1, 2, 3)
     """
@@ -86,7 +86,7 @@ class Segmentation(ReadyTask):
     Raises:
         SettingError: When an option is not allowed.
 
-    Example:
+    Examples:
         >>> task = Segmentation(13)
         >>> task.loss(torch.zeros(1, 13, 2, 2), torch.full((1, 2, 2), -1))  # nothing is labelled
         tensor(0.)

@@ -47,7 +47,7 @@ class Task:
         ContractError: When the name is empty, there is no metric, `primary` is none of them, or a metric does not say
             which direction is better.
 
-    Example:
+    Examples:
         >>> from torchmetrics.classification import BinaryF1Score
         >>> smiling = Task("smiling", loss=torch.nn.functional.binary_cross_entropy_with_logits,
         ...                metrics={"f1": BinaryF1Score()}, primary="f1")

@@ -32,7 +32,7 @@ def mend_torchvision() -> bool:
     Raises:
         MeasureError: When torchvision is installed and can't be imported even so.
 
-    Example:
+    Examples:
         >>> mend_torchvision() and mend_torchvision()  # a second call finds nothing to do
         False
     """

@@ -18,7 +18,7 @@ class Average:
         model: The model; its copy starts equal.
         decay: The largest d, in (0, 1).
 
-    Example:
+    Examples:
         >>> net = nn.Linear(1, 1, bias=False)
         >>> average = Average(net, decay=0.5)
         >>> start = net.weight.item()

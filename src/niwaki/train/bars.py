@@ -19,7 +19,7 @@ class Bars:
     Args:
         console: Where to draw; a new console on standard error when None.
 
-    Example:
+    Examples:
         >>> import io
         >>> with Bars(Console(file=io.StringIO())) as bars:
         ...     bars.begin("training", 2)

@@ -60,7 +60,7 @@ def read_batch(batch: Any, tasks: Sequence[str]) -> Batch:
     Raises:
         DataError: When the batch has another form.
 
-    Example:
+    Examples:
         >>> read_batch((torch.zeros(2, 3), torch.ones(2)), ["depth"]).targets
         {'depth': tensor([1., 1.])}
     """

@@ -37,7 +37,7 @@ def fingerprint(model: nn.Module, *, weights: bool) -> dict[str, str | None]:
     Returns:
         ``kind``: name of the class, ``weights``: SHA-256 of names and tensors, or None.
 
-    Example:
+    Examples:
         >>> one, two = nn.Linear(1, 1), nn.Linear(1, 1)
         >>> fingerprint(one, weights=True) == fingerprint(two, weights=True)
         False
@@ -142,7 +142,7 @@ def require_same(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     Raises:
         TrainingError: With the first setting that differs.
 
-    Example:
+    Examples:
         >>> require_same({"lr": 0.1}, {"lr": 0.2})
         Traceback (most recent call last):
         niwaki.errors.TrainingError: can't resume: lr is 0.1 but the checkpoint was made with 0.2; ...

@@ -109,7 +109,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         GraphError: When the model can't be exported.
         TrainingError: As `fit`, and its other errors.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from niwaki.methods.prune import StructuredPruning
         >>> from niwaki.tasks import Depth

@@ -26,7 +26,7 @@ def soft_class_distance(student: Tensor, teacher: Tensor, temperature: float) ->
     Returns:
         A scalar, at least 0.
 
-    Example:
+    Examples:
         >>> scores = torch.tensor([[0.0, 2.0]])
         >>> soft_class_distance(scores, scores, 2.0).item()
         0.0
@@ -47,7 +47,7 @@ def continuous_distance(student: Tensor, teacher: Tensor, kind: str) -> Tensor:
     Returns:
         A scalar.
 
-    Example:
+    Examples:
         >>> continuous_distance(torch.zeros(4), torch.full((4,), 3.0), "l2").item()
         9.0
     """
@@ -64,7 +64,7 @@ class Teacher:
         forward: Runs the teacher without gradients.
         distillation: Weights, temperature and distance.
 
-    Example:
+    Examples:
         >>> teacher = Teacher(torch.nn.Identity(), Distillation(weight=0.5))
         >>> ours, theirs = {"depth": torch.zeros(2)}, {"depth": torch.ones(2)}
         >>> teacher.distances(ours, theirs, {"depth": torch.zeros(2)})["depth"].item()

@@ -44,7 +44,7 @@ def check_job(
         ContractError: When one of them is no such thing, or the whole model is frozen.
         SettingError: When the settings name a task or metric that there is not.
 
-    Example:
+    Examples:
         >>> from torch import nn
         >>> check_job(nn.Linear(1, 1), [{"kind": "depth"}], Training(epochs=1))[0].name
         'depth'
@@ -105,7 +105,7 @@ def require(name: str, given: Any) -> None:
     Raises:
         ContractError: With what it is, what was expected, and what to write.
 
-    Example:
+    Examples:
         >>> require("balance", "UW")
         Traceback (most recent call last):
         niwaki.errors.ContractError: `balance` is 'UW'; ...; write niwaki.balance.balancers.get('UW')(…)

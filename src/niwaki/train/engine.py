@@ -27,7 +27,7 @@ class Engine:
     Raises:
         SettingError: When there is no such device here.
 
-    Example:
+    Examples:
         >>> engine = Engine("cpu", "32-true")
         >>> str(engine.device), engine.precision
         ('cpu', '32-true')
@@ -112,7 +112,7 @@ def computes_bfloat16(kind: str) -> bool:
     Returns:
         On CUDA what torch says of the card; on a CPU whether it has AMX tiles or AVX512-BF16; False elsewhere.
 
-    Example:
+    Examples:
         >>> computes_bfloat16("mps")
         False
     """

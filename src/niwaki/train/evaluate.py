@@ -53,7 +53,7 @@ def evaluate(  # noqa: PLR0913 - what is evaluated, on what, and how; each stand
         DataError: When the data holds no batch.
         ContractError: When an argument is no such thing, or the model or the data does not keep the contract.
 
-    Example:
+    Examples:
         >>> from niwaki.tasks import Depth
         >>> batch = (torch.ones(2, 1, 4, 4), {"depth": torch.full((2, 1, 4, 4), 2.0)})
         >>> evaluate(nn.Identity(), [Depth()], [batch])["depth"]["abs"]

@@ -110,7 +110,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
             settings, or another model, are resumed.
         FileError: When a checkpoint is damaged or does not fit.
 
-    Example:
+    Examples:
         >>> from niwaki.tasks import Depth
         >>> net = nn.Conv2d(1, 1, 1)
         >>> batch = (torch.ones(2, 1, 4, 4), {"depth": torch.full((2, 1, 4, 4), 2.0)})

@@ -112,7 +112,7 @@ def check_losses(figures: StepFigures) -> None:
     Raises:
         TrainingError: With the task, the value and the step.
 
-    Example:
+    Examples:
         >>> check_losses(StepFigures(7, 0, 0.1, {"depth": math.nan}, {}, 1.0))
         Traceback (most recent call last):
         niwaki.errors.TrainingError: step 7 (epoch 0, lr 0.1): the loss of depth is nan; ...

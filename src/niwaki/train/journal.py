@@ -17,7 +17,7 @@ class Journal:
         path: The file, or None to keep nothing.
         stage: Name that each line bears where several trainings share the file, or None.
 
-    Example:
+    Examples:
         >>> Journal(None).write(kind="step", loss=0.5)
     """
 

@@ -22,7 +22,7 @@ class SeenLabels:
         tasks: Tasks that had a label.
         keys: Keys of targets that were not None.
 
-    Example:
+    Examples:
         >>> seen = SeenLabels()
         >>> seen.add({"seg": 0}, [])
         >>> sorted(seen.keys), seen.tasks

@@ -53,7 +53,7 @@ class DatasetBatches:
         shuffle: Whether samples come in random order, and a last batch that is not full is left out.
         pin: Whether batches are laid into pinned memory, from which a CUDA device takes them faster.
 
-    Example:
+    Examples:
         >>> samples = [(torch.full((1,), float(i)), {"depth": torch.zeros(1)}) for i in range(4)]
         >>> batches = DatasetBatches(samples, Training(epochs=1, batch_size=2), shuffle=False)
         >>> [x.flatten().tolist() for x, _ in batches.iterate(epoch=0, start=1)]

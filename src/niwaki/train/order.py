@@ -18,7 +18,7 @@ def sample_order(count: int, seed: int, epoch: int) -> list[int]:
     Returns:
         A permutation of ``range(count)``, always the same for the same arguments.
 
-    Example:
+    Examples:
         >>> sorted(sample_order(4, seed=0, epoch=1)) == [0, 1, 2, 3]
         True
     """
@@ -37,7 +37,7 @@ class Order:
         seed: Seed of the order, or None for the order of the data.
         drop_last: Whether a last batch that is not full is left out.
 
-    Example:
+    Examples:
         >>> order = Order(5, 2, seed=None, drop_last=False)
         >>> order.start = 1
         >>> list(order)

@@ -41,7 +41,7 @@ class EpochPicker:
     Raises:
         SettingError: When the rule names no task or metric there is.
 
-    Example:
+    Examples:
         >>> from types import SimpleNamespace
         >>> depth = SimpleNamespace(name="depth", primary="abs", directions={"abs": "lower"})
         >>> best = EpochPicker("mean", [depth])

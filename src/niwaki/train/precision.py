@@ -17,7 +17,7 @@ class BFloat16Mixed(Precision):
     Args:
         device: Type of the device: ``"cpu"``, ``"cuda"``…
 
-    Example:
+    Examples:
         >>> import torch
         >>> with BFloat16Mixed("cpu").forward_context():
         ...     (torch.ones(1, 2) @ torch.ones(2, 1)).dtype

@@ -38,7 +38,7 @@ def random_state() -> dict[str, Any]:
     Returns:
         What `set_random_state` takes.
 
-    Example:
+    Examples:
         >>> state = random_state()
         >>> first = torch.rand(2)
         >>> set_random_state(state)
@@ -88,7 +88,7 @@ def own_randomness(seed: int | None = None) -> Iterator[None]:
     Yields:
         Nothing.
 
-    Example:
+    Examples:
         >>> before = torch.get_rng_state()
         >>> with own_randomness(seed=1):
         ...     _ = torch.rand(3)

@@ -23,7 +23,7 @@ def lr_factor(step: int, total: int, training: Training) -> float:
     Returns:
         A factor in [0, 1].
 
-    Example:
+    Examples:
         >>> cosine = Training(steps=10, warmup=2)
         >>> [round(lr_factor(step, 10, cosine), 3) for step in (0, 1, 2, 6, 9)]
         [0.5, 1.0, 1.0, 0.5, 0.038]

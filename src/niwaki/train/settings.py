@@ -24,7 +24,7 @@ class Distillation(Settings):
         temperature: Softening of class scores, > 0.
         regression: Distance of continuous outputs: ``"l1"`` or ``"l2"``.
 
-    Example:
+    Examples:
         >>> Distillation(weights={"depth": 0.5}).of("depth"), Distillation(weight=2.0).of("normals")
         (0.5, 2.0)
     """
@@ -75,7 +75,7 @@ class Training(Settings):
     Raises:
         SettingError: When neither or both lengths are given, or a value is out of range.
 
-    Example:
+    Examples:
         >>> Training(epochs=2, lr="3e-4").lr
         0.0003
     """
@@ -125,7 +125,7 @@ class Training(Settings):
     def distillation(self) -> Distillation | None:
         """Return how the parent teaches, or None when it does not.
 
-        Example:
+        Examples:
             >>> Training(epochs=1, distill={"depth": 0.5}).distillation().of("normals")
             0.0
         """

@@ -31,7 +31,7 @@ class NamedStage:
         folder: The directory.
         name: Such as ``"dense"``; it stands in the checkpoint's file name and in each row.
 
-    Example:
+    Examples:
         >>> NamedStage(Path("run"), "dense").checkpoint.name
         'checkpoint-dense.safetensors'
     """
@@ -96,7 +96,7 @@ def open_stage(out: Stage | str | PathLike[str] | None) -> Keeper:
     Raises:
         FileError: When the directory can't be made.
 
-    Example:
+    Examples:
         >>> open_stage(None).checkpoint is None
         True
     """

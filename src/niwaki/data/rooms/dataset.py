@@ -27,7 +27,7 @@ class Rooms(SampleDataset):
     Raises:
         DataError: When the cache can't be written.
 
-    Example:
+    Examples:
         >>> x, targets = Rooms(seed=0, indices=range(4), size=(24, 32), cache=False)[3]
         >>> {task: tuple(target.shape) for task, target in targets.items()}
         {'segmentation': (24, 32), 'depth': (1, 24, 32), 'normals': (3, 24, 32)}

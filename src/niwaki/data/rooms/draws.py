@@ -23,7 +23,7 @@ class Draws:
     Args:
         *key: Non-negative whole numbers that name the stream.
 
-    Example:
+    Examples:
         >>> Draws(0, 1).uniform(0, 1) == Draws(0, 1).uniform(0, 1)
         True
         >>> Draws(0, 1).pick("abc")

@@ -53,7 +53,7 @@ def render_room(seed: int, index: int, size: tuple[int, int] = (96, 128)) -> Roo
     Returns:
         The picture, and its exact segmentation, depth and normals.
 
-    Example:
+    Examples:
         >>> room = render_room(seed=0, index=3, size=(48, 64))
         >>> room.image.shape, room.depth.shape, bool((room.depth > 0).all())
         ((3, 48, 64), (48, 64), True)

@@ -106,7 +106,7 @@ def aim(position: Vector, target: Vector, focal: float, roll: tuple[float, float
     Returns:
         The camera.
 
-    Example:
+    Examples:
         >>> aim((1.0, 0.0, 1.5), (1.0, 3.0, 1.5), 0.8).down
         (0.0, 0.0, -1.0)
     """

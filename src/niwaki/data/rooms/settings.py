@@ -42,7 +42,7 @@ class RoomsData(DataSettings):
     Raises:
         SettingError: When a value is not allowed.
 
-    Example:
+    Examples:
         >>> RoomsData(train=8, val=2, test=2, size=(24, 32), cache=False).open().train[0][0].shape
         torch.Size([3, 24, 32])
     """

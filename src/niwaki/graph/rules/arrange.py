@@ -27,7 +27,7 @@ def permutation_of(target: Any, rank: int, rest: tuple[Any, ...], options: dict[
     Returns:
         For each output dimension the input dimension.
 
-    Example:
+    Examples:
         >>> permutation_of(torch.ops.aten.transpose.int, 3, (1, 2), {})
         [0, 2, 1]
     """

@@ -23,7 +23,7 @@ def names_of(model: nn.Module, keep: Iterable[str | nn.Module]) -> tuple[str, ..
     Raises:
         ContractError: When a module is no part of the model.
 
-    Example:
+    Examples:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
         >>> names_of(net, [net[0], "1*"])
         ('0', '1*')
@@ -52,7 +52,7 @@ def kept_parameters(model: nn.Module, keep: Sequence[str]) -> list[str]:
     Raises:
         ContractError: When a name or pattern fits nothing; the message names the closest.
 
-    Example:
+    Examples:
         >>> kept_parameters(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), ["0"])
         ['0.weight', '0.bias']
     """

@@ -35,7 +35,7 @@ class StructuredPruning(Selection, Method):
     Raises:
         SettingError: When the budget is missing or a value is not allowed.
 
-    Example:
+    Examples:
         >>> method = StructuredPruning(budget={"macs": 0.5}, rounds=4)
         >>> StructuredPruning(**method.model_dump(mode="json")) == method
         True

@@ -49,7 +49,7 @@ def plan(
         ContractError: When the model is no module, the example does not fit it, or ``keep`` names what it does not
             have.
 
-    Example:
+    Examples:
         >>> import torch
         >>> net = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 5, 3))
         >>> half = plan(net, torch.zeros(1, 3, 8, 8), channels=0.5)
@@ -86,7 +86,7 @@ def prune(
             have.
         SurgeryError: When the cut model does not give the answers of the dense one with those channels silenced.
 
-    Example:
+    Examples:
         >>> import torch
         >>> net = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 5, 3))
         >>> prune(net, torch.zeros(1, 3, 8, 8), channels=0.5)

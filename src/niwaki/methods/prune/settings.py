@@ -26,7 +26,7 @@ class Selection(Settings):
     Raises:
         SettingError: When the budget is missing or a value is not allowed.
 
-    Example:
+    Examples:
         >>> Selection(budget={"macs": 0.5}, criterion={"kind": "magnitude", "norm": 1}).criterion
         Magnitude(kind='magnitude', norm=1)
     """

@@ -14,7 +14,7 @@ __all__ = ["find_recipe", "recipe_names"]
 def recipe_names() -> tuple[str, ...]:
     """Return the names of the recipes that come with Niwaki.
 
-    Example:
+    Examples:
         >>> "demo" in recipe_names()
         True
     """

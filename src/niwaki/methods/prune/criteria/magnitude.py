@@ -25,7 +25,7 @@ def slice_magnitudes(weight: Tensor, dims: Sequence[int], norm: Literal[1, 2]) -
     Returns:
         Dimension to one sum for each of its positions, ``[n]``, in float64.
 
-    Example:
+    Examples:
         >>> import torch
         >>> sums = slice_magnitudes(torch.tensor([[3.0, -4.0], [0.0, 1.0]]), (0, 1), 2)
         >>> sums[0].tolist(), sums[1].tolist()
@@ -46,7 +46,7 @@ class Magnitude(Criterion):
     Attributes:
         norm: 1 or 2.
 
-    Example:
+    Examples:
         >>> Magnitude(norm=1)
         Magnitude(kind='magnitude', norm=1)
     """

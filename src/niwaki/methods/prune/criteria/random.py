@@ -19,7 +19,7 @@ class RandomScore(Criterion):
     Attributes:
         seed: Seed of the draw, at least 0.
 
-    Example:
+    Examples:
         >>> RandomScore(seed=3)
         RandomScore(kind='random', seed=3)
     """
