@@ -43,3 +43,9 @@ def test_a_name_that_fits_nothing_is_answered_with_the_closest() -> None:
 def test_a_module_of_another_model_is_refused() -> None:
     with pytest.raises(ContractError, match="this ReLU is no part of the model"):
         names_of(net(), [nn.ReLU()])
+
+
+def test_one_wish_may_stand_alone() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    assert names_of(net, "0") == ("0",)
+    assert names_of(net, net[0]) == ("0",)

@@ -10,12 +10,12 @@ from niwaki.errors import ContractError, did_you_mean
 __all__ = ["kept_parameters", "names_of"]
 
 
-def names_of(model: nn.Module, keep: Iterable[str | nn.Module]) -> tuple[str, ...]:
+def names_of(model: nn.Module, keep: Iterable[str | nn.Module] | str | nn.Module) -> tuple[str, ...]:
     """Replace modules by their names.
 
     Args:
         model: The model.
-        keep: Modules of it, names or patterns.
+        keep: Modules of it, names or patterns; one may stand alone.
 
     Returns:
         Names and patterns.
@@ -30,7 +30,7 @@ def names_of(model: nn.Module, keep: Iterable[str | nn.Module]) -> tuple[str, ..
     """
     known = {id(module): name for name, module in model.named_modules()}
     names = []
-    for each in keep:
+    for each in [keep] if isinstance(keep, str | nn.Module) else keep:
         if not isinstance(each, str) and id(each) not in known:
             raise ContractError(
                 f"keep: this {type(each).__name__} is no part of the model; give one of its own modules"

@@ -59,4 +59,4 @@ class PlanOptions(TypedDict, total=False):
     criterion: Criterion | dict[str, Any] | str
     round_to: int
     floor: int
-    keep: Sequence[str | nn.Module]
+    keep: Sequence[str | nn.Module] | str | nn.Module
