@@ -50,10 +50,7 @@ def atomic_target(path: str | Path) -> Iterator[Path]:
     try:
         with told_as_file_error(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.touch()
-            mode = temporary.stat().st_mode
             yield temporary
-            temporary.chmod(mode)  # some writers make the file anew, for their user alone
             _settle(temporary, target)
     finally:
         with contextlib.suppress(OSError):

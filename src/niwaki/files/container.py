@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from niwaki.atomic import atomic_target
+from niwaki.atomic import write_atomically
 from niwaki.errors import FileError
 from niwaki.version import __version__
 
@@ -44,11 +44,8 @@ def write_container(path: str | Path, kind: str, tensors: Mapping[str, Tensor], 
     heading = {"format": FORMAT, "kind": kind, "niwaki": __version__, "torch": str(torch.__version__)}
     text = json.dumps({**heading, **manifest, "sha256": _digest(ready)}, separators=(",", ":"))
     metadata = {_MANIFEST: f"{_digest_of_text(text)}\n{text}"}
-    with atomic_target(path) as temporary:
-        try:
-            save_file(ready, temporary, metadata=metadata)
-        except SafetensorError as error:
-            raise OSError(str(error)) from error  # it wraps the system's errors, such as a full disk
+    # as bytes: safetensors' own writing to a path leaves a file of its own behind when it is killed
+    write_atomically(path, save(ready, metadata=metadata))
 
 
 def read_container(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
