@@ -1,7 +1,7 @@
 """Data: samples of pictures and targets, checked when opened, the same on every machine."""
 
 from niwaki.data.augment import Augment, Augmented, kinds_of
-from niwaki.data.base import DataSettings, Sample, SampleDataset, Splits, datasets
+from niwaki.data.base import DataSettings, Sample, SampleDataset, Split, Splits, datasets
 from niwaki.data.checking import check_data
 from niwaki.data.findings import Findings, Problem, SplitFindings
 from niwaki.data.mtan import NYUv2Data
@@ -19,6 +19,7 @@ __all__ = [
     "RoomsData",
     "Sample",
     "SampleDataset",
+    "Split",
     "SplitFindings",
     "Splits",
     "check_data",

@@ -1,22 +1,23 @@
 """What every data set is to the rest of the library: settings that open into splits of samples."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Generic, TypeAlias
 
 from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
+from typing_extensions import TypeVar  # typing's own has no default before Python 3.13
 
 from niwaki.data.findings import Findings
 from niwaki.registry import Registry
 from niwaki.settings import Settings
 
-__all__ = ["DataSettings", "Progress", "Sample", "SampleDataset", "Size", "Splits", "datasets"]
+__all__ = ["DataSettings", "Progress", "Sample", "SampleDataset", "Size", "Split", "Splits", "datasets"]
 
 Sample: TypeAlias = tuple[Tensor, dict[str, Tensor]]
-"""Input ``float32 [3, H, W]`` in [0, 1], and one target for each labelled task."""
+"""Input ``float32 [C, H, W]`` in [0, 1], and one target for each labelled task."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what is being made, how much is done, and of how much."""
@@ -36,9 +37,15 @@ class SampleDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample: ...
 
 
+Split: TypeAlias = SampleDataset | dict[str, SampleDataset]
+"""Samples of all tasks together, or by task where every task has inputs of its own."""
+
+S = TypeVar("S", bound=Split, default=SampleDataset, covariant=True)
+
+
 @dataclass(frozen=True)
-class Splits:
-    """An opened data set.
+class Splits(Generic[S]):
+    """An opened data set. Each split is one data set, or one by task where the tasks have inputs of their own.
 
     Attributes:
         train: Samples to learn from. Where augmentation was asked for it is `Augmented`, and index
@@ -47,13 +54,15 @@ class Splits:
         test: Samples for the numbers that are reported, or None where the data has none.
         tasks: What the targets are: ready tasks as plain data with ``kind``, in the targets' order.
         notes: What was decided on opening, such as a validation split that was carved.
+        classes: Names of the classes, for tasks where people read them.
     """
 
-    train: SampleDataset
-    val: SampleDataset
-    test: SampleDataset | None
+    train: S
+    val: S
+    test: S | None
     tasks: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class DataSettings(Settings):
@@ -65,7 +74,7 @@ class DataSettings(Settings):
         return 0
 
     @abstractmethod
-    def open(self, *, progress: Progress | None = None) -> Splits:
+    def open(self, *, progress: Progress | None = None) -> Splits[Any]:
         """Return the data's splits.
 
         Args:
