@@ -3,22 +3,29 @@
 from niwaki.data.augment import Augment, Augmented, kinds_of
 from niwaki.data.base import DataSettings, Sample, SampleDataset, Split, Splits, datasets
 from niwaki.data.checking import check_data
+from niwaki.data.cifar import Cifar100Data
+from niwaki.data.counting import ClassFindings, LabelCounts
 from niwaki.data.findings import Findings, Problem, SplitFindings
 from niwaki.data.mtan import NYUv2Data
 from niwaki.data.rooms import CLASSES, Rooms, RoomsData, render_room
+from niwaki.data.shift import ShiftMirror
 
 __all__ = [
     "CLASSES",
     "Augment",
     "Augmented",
+    "Cifar100Data",
+    "ClassFindings",
     "DataSettings",
     "Findings",
+    "LabelCounts",
     "NYUv2Data",
     "Problem",
     "Rooms",
     "RoomsData",
     "Sample",
     "SampleDataset",
+    "ShiftMirror",
     "Split",
     "SplitFindings",
     "Splits",

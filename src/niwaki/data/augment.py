@@ -1,7 +1,7 @@
 """Joint augmentation: what is done to the picture is done to every target, each in its own way."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import torch
 from pydantic import Field
@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from niwaki.data.base import Sample, SampleDataset
+from niwaki.data.mixing import mix
 from niwaki.errors import DataError
 from niwaki.settings import Settings
 
-__all__ = ["Augment", "Augmented", "kinds_of", "mirror", "zoom"]
+__all__ = ["Augment", "Augmented", "Change", "kinds_of", "mirror", "zoom"]
 
 KINDS = ("segmentation", "depth", "normals", "classification")
 
@@ -169,6 +170,14 @@ _MIRRORS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class Change(Protocol):
+    """Random changes of a sample: `Augment`, `ShiftMirror`, or the user's own."""
+
+    def apply(self, sample: Sample, generator: torch.Generator, kinds: Mapping[str, str]) -> Sample:
+        """Return a sample changed at random; nothing in it is changed in place."""
+        ...
+
+
 class Augmented(SampleDataset):
     """A data set whose samples change from epoch to epoch, and never by chance.
 
@@ -182,7 +191,7 @@ class Augmented(SampleDataset):
         kinds: The kind of each target; `kinds_of` reads them from the tasks.
     """
 
-    def __init__(self, dataset: SampleDataset, augment: Augment, seed: int, kinds: Mapping[str, str]) -> None:
+    def __init__(self, dataset: SampleDataset, augment: Change, seed: int, kinds: Mapping[str, str]) -> None:
         self.dataset = dataset
         self.augment = augment
         self.seed = seed
@@ -194,15 +203,5 @@ class Augmented(SampleDataset):
     def __getitem__(self, index: int) -> Sample:
         if index < 0:
             raise IndexError(f"index {index} is negative; write epoch * {len(self)} + i")
-        generator = torch.Generator().manual_seed(_mix(self.seed, index))
+        generator = torch.Generator().manual_seed(mix(self.seed, index))
         return self.augment.apply(self.dataset[index % len(self)], generator, self.kinds)
-
-
-def _mix(seed: int, index: int) -> int:
-    # Neighbouring seeds of torch's generator give related streams; two rounds of splitmix64 part them.
-    state = (seed * 0x9E3779B97F4A7C15 + index + 1) & (2**64 - 1)
-    for _ in range(2):
-        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & (2**64 - 1)
-        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & (2**64 - 1)
-        state ^= state >> 31
-    return state & (2**63 - 1)

@@ -40,11 +40,11 @@ class SampleDataset(Dataset[Sample]):
 Split: TypeAlias = SampleDataset | dict[str, SampleDataset]
 """Samples of all tasks together, or by task where every task has inputs of its own."""
 
-S = TypeVar("S", bound=Split, default=SampleDataset, covariant=True)
+S_co = TypeVar("S_co", bound=Split, default=SampleDataset, covariant=True)
 
 
 @dataclass(frozen=True)
-class Splits(Generic[S]):
+class Splits(Generic[S_co]):
     """An opened data set. Each split is one data set, or one by task where the tasks have inputs of their own.
 
     Attributes:
@@ -57,9 +57,9 @@ class Splits(Generic[S]):
         classes: Names of the classes, for tasks where people read them.
     """
 
-    train: S
-    val: S
-    test: S | None
+    train: S_co
+    val: S_co
+    test: S_co | None
     tasks: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
