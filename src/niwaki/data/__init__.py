@@ -5,6 +5,7 @@ from niwaki.data.base import DataSettings, Sample, SampleDataset, Split, Splits,
 from niwaki.data.checking import check_data
 from niwaki.data.cifar import Cifar100Data
 from niwaki.data.counting import ClassFindings, LabelCounts
+from niwaki.data.digits import TwoDigitsData
 from niwaki.data.findings import Findings, Problem, SplitFindings
 from niwaki.data.mtan import NYUv2Data
 from niwaki.data.rooms import CLASSES, Rooms, RoomsData, render_room
@@ -29,6 +30,7 @@ __all__ = [
     "Split",
     "SplitFindings",
     "Splits",
+    "TwoDigitsData",
     "check_data",
     "datasets",
     "kinds_of",
