@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from niwaki.contract import Example
+from niwaki.contract import Example, answers, read_batch
 from niwaki.errors import DataError
 from niwaki.tasks import Regression
-from niwaki.train.batch import answers, read_batch, relocate
-from niwaki.train.job import first_example
-from niwaki.train.loader import ReadyBatches
+from niwaki.train.batch import relocate
+from niwaki.train.samples import first_example
+from niwaki.train.streams import ReadyBatches
 
 X, Y = torch.zeros(2, 3), torch.ones(2)
 

@@ -54,7 +54,8 @@ def users_loop(
             optimizer.step()
             after = run.after_step(model, optimizer)
             if after is not model and training.batchnorm_batches:
-                reestimate_batchnorm(after, [Example(x) for x, _ in batches.calibration(training.batchnorm_batches)])
+                first = islice(batches.peek(), training.batchnorm_batches)
+                reestimate_batchnorm(after, [Example(x) for x, _ in first])
             model = after
         return run.finish(model)
 

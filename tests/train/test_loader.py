@@ -13,8 +13,11 @@ from niwaki.contract import Example
 from niwaki.data import Augment, Augmented
 from niwaki.errors import DataError
 from niwaki.train import Training
-from niwaki.train.loader import DatasetBatches, ReadyBatches, TaskBatches, collate, open_batches
+from niwaki.train.by_task import TaskBatches
+from niwaki.train.collate import collate
+from niwaki.train.loader import DatasetBatches, open_batches
 from niwaki.train.order import Order, sample_order
+from niwaki.train.streams import ReadyBatches
 
 
 class Numbers:
@@ -129,7 +132,7 @@ def test_random_samples_are_the_same_with_any_number_of_workers(dataset: type[Ra
         torch.manual_seed(workers)
         before = torch.get_rng_state()
         found.append([x for epoch in range(2) for batch in values(batches.iterate(epoch)) for x in batch])
-        assert batches.calibration(1)[0][0].tolist() == found[-1][:2]
+        assert next(batches.peek())[0].tolist() == found[-1][:2]
         assert torch.equal(before, torch.get_rng_state())
     assert found[0] == found[1] == found[2]
     assert len(set(found[0])) == 12
@@ -145,7 +148,7 @@ def test_calibration_does_not_disturb_the_epoch() -> None:
     batches = DatasetBatches(Numbers(9), training(), shuffle=True)
     stream = batches.iterate(1)
     first = next(stream)[0].tolist()
-    assert [x.tolist() for x, _ in batches.calibration(2)] == values(batches.iterate(0))[:2]
+    assert values(islice(batches.peek(), 2)) == values(batches.iterate(0))[:2]
     assert [first, *values(stream)] == values(batches.iterate(1))
 
 
@@ -159,12 +162,12 @@ def test_own_batches_are_skipped_when_asked_for() -> None:
                 yield each
 
     batches = ReadyBatches(Watched([0, 1, 2, 3]), keep=3)
-    assert batches.calibration(3) == [0, 1, 2]
+    assert list(batches.peek()) == [0, 1, 2, 3]
     seen.clear()
     stream = batches.iterate(0, 2)
     assert seen == [0, 1, 2]  # read ahead
     assert list(stream) == [2, 3]
-    assert batches.calibration(2) == [0, 1]
+    assert list(batches.peek()) == [0, 1, 2]
     assert list(ReadyBatches([5, 6, 7]).iterate(0, 1)) == [6, 7]
 
 
@@ -185,10 +188,9 @@ def test_own_loaders_are_told_the_epoch_and_keep_their_generator() -> None:
     assert sampler.epochs == [7]
     loader = DataLoader(TensorDataset(torch.arange(8.0)), shuffle=True, generator=torch.Generator().manual_seed(1))
     batches = ReadyBatches(loader)
-    state = batches.state()
     first = [each[0].item() for each in batches.iterate(0)]
-    batches.load_state(state)
-    assert [each[0].item() for each in batches.iterate(0)] == first
+    resumed = batches.resume(batches.state(), 0, 3)
+    assert [each[0].item() for each in resumed] == first[3:]
 
 
 @pytest.mark.parametrize("start", range(6))
@@ -205,9 +207,9 @@ def test_tasks_with_own_data_go_side_by_side(start: int) -> None:
 
 def test_tasks_with_own_data_calibrate_together() -> None:
     batches = open_batches({"a": Numbers(6), "b": Numbers(9)}, training(), shuffle=True)
-    assert [sorted(batch) for batch in batches.calibration(5)] == [["a", "b"], ["a", "b"]]
-    batches.load_state(batches.state())
-    assert len(list(islice(batches.iterate(1), 2))) == 2
+    found = [{task: x.tolist() for task, (x, _) in batch.items()} for batch in batches.peek()]
+    assert [batch["b"] for batch in found] == values(open_batches(Numbers(9), training(), shuffle=True).iterate(0))
+    assert found[2]["a"] == found[0]["a"] != found[1]["a"], "the shorter one begins again"
 
 
 def test_an_iterable_data_set_with_a_length_is_an_iterable_of_batches() -> None:
@@ -239,8 +241,8 @@ def test_data_that_can_not_be_used_is_refused() -> None:
         open_batches(3, training(), shuffle=True)
     with pytest.raises(DataError, match="without one: b"):
         open_batches({"a": Numbers(4), "b": map_without_length()}, training(), shuffle=True)
-    with pytest.raises(DataError, match=r"different tasks: \['a'\] and \['b'\]"):
-        collate([(torch.zeros(1), {"a": torch.zeros(1)}), (torch.zeros(1), {"b": torch.zeros(1)})])
+    with pytest.raises(DataError, match="holds no batch for: b"):
+        open_batches({"a": Numbers(4), "b": []}, training(), shuffle=True)
     with pytest.raises(DataError, match="a sample is"):
         collate([torch.zeros(1)])
 

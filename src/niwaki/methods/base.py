@@ -114,7 +114,8 @@ class Method(Settings):
             example: A tensor, a tuple of positional inputs, a `niwaki.Example`, or a list of these.
             tasks: The tasks, whose names name the outputs; None takes the outputs' own names.
             steps: Optimizer steps that will follow, at least 0.
-            data: Batches ``(x, {task: target})``, for the methods that need them before training.
+            data: Batches, each as `niwaki.contract.read_batch` takes it, for the methods that need them before
+                training; iterating again gives the same ones.
 
         Returns:
             The model to train, and the run whose hooks the loop calls.

@@ -47,6 +47,10 @@ class ReadyTask(Task):
     def __repr__(self) -> str:
         return repr(self.settings)
 
+    @property
+    def _marks(self) -> tuple[int, ...]:
+        return (int(getattr(self.settings, "ignore_index", -1)),)
+
 
 T = TypeVar("T", bound=type[ReadyTask])
 

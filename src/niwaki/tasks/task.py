@@ -1,5 +1,6 @@
 """Tasks: what one output of a network is for, as a value."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ class Task:
         loss: ``loss(prediction, target) -> scalar``, the mean over what is labelled.
         metrics: Name to a `torchmetrics.Metric` that knows its ``higher_is_better``, or to a `Reading`.
         primary: The metric that stands for the task.
-        draw: ``draw(value, target) -> uint8[H, W, 3]`` of one sample's prediction or target, or None.
+        draw: ``draw(value, target) -> uint8[H, W, 3]`` of one sample's prediction or target, or None where it has none.
         labelled: ``labelled(target) -> bool[N, ...]``, where a target holds a label. By default floating targets
             have none where they are NaN, and all others are labelled throughout.
         check: ``check(name, prediction, target)`` raises `ContractError` when the two don't fit the task.
@@ -64,7 +65,7 @@ class Task:
         loss: Loss,
         metrics: Mapping[str, Metric | Reading],
         primary: str,
-        draw: Callable[[Any, Any], Picture] | None = None,
+        draw: Callable[[Any, Any], Picture | None] | None = None,
         labelled: Callable[[Tensor], Tensor] | None = None,
         check: Callable[[str, Any, Any], None] = same_batch,
     ) -> None:
@@ -140,9 +141,32 @@ class Task:
             raise ContractError(f"task {self.name!r}: the loss is {brief(value)}; expected one number in a tensor")
         return value.reshape(())
 
+    def labelled(self, target: Tensor) -> Tensor:
+        """Return where a batch's target holds a label: bool ``[N, ...]``, with one channel where labels are vectors."""
+        return self._labelled(target)
+
     def has_labels(self, target: Any) -> bool:
         """Return whether a batch's target holds any label at all; None holds none."""
         return target is not None and bool(self._samples(target).any())
+
+    def unlabelled(self, like: Tensor) -> Tensor | None:
+        """Return a sample's target that holds no label, for a sample that has none.
+
+        Args:
+            like: Another sample's target.
+
+        Returns:
+            A target of its shape, filled with NaN or a number that ``labelled`` does not take for a label, in a type
+            that holds it; None where there is no such value.
+
+        Examples:
+            >>> from niwaki.tasks import Segmentation
+            >>> Segmentation(3, ignore_index=255).unlabelled(torch.zeros(2, dtype=torch.uint8))
+            tensor([255, 255], dtype=torch.uint8)
+        """
+        marks = (math.nan, *self._marks) if like.is_floating_point() else self._marks
+        blanks = (torch.full(like.shape, mark, dtype=_holding(mark, like.dtype)) for mark in marks)
+        return next((each for each in blanks if not self._labelled(each[None]).any()), None)
 
     def labelled_part(self, pred: Any, target: Any) -> Labelled:
         """Return prediction and target of the samples that have any label, in float32 or wider.
@@ -180,11 +204,19 @@ class Task:
         """
         if self._draw is None:
             return None
-        picture = np.asarray(self._draw(value, target))
+        drawn = self._draw(value, target)
+        if drawn is None:
+            return None
+        picture = np.asarray(drawn)
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
             got = f"{picture.dtype}{list(picture.shape)}"
             raise ContractError(f"task {self.name!r}: the drawing is {got}; expected uint8[H, W, 3]")
         return picture
+
+    @property
+    def _marks(self) -> tuple[int, ...]:
+        """Whole numbers that may mean "no label": the customary ones."""
+        return (-1, 255, -100, 0)
 
     def _samples(self, target: Any) -> Tensor:
         if not isinstance(target, Tensor):
@@ -195,6 +227,14 @@ class Task:
 
 def _numbers(target: Tensor) -> Tensor:
     return ~target.isnan() if target.is_floating_point() else torch.ones_like(target, dtype=torch.bool)
+
+
+def _holding(value: float, dtype: torch.dtype) -> torch.dtype:
+    """Return a type that holds a value: the given one, where it does."""
+    if dtype.is_floating_point or dtype is torch.bool:
+        return dtype if dtype.is_floating_point else torch.int64
+    limits = torch.iinfo(dtype)
+    return dtype if limits.min <= value <= limits.max else torch.int64
 
 
 def _at_least_float32(value: Any) -> Any:

@@ -1,12 +1,14 @@
 """BatchNorm statistics after a cut."""
 
 from collections.abc import Sequence
+from itertools import islice
 
+from niwaki.contract import read_batch
 from niwaki.surgery import reestimate_batchnorm
 from niwaki.tasks import Task
-from niwaki.train.batch import read_batch, relocate
-from niwaki.train.loader import Batches
+from niwaki.train.batch import relocate
 from niwaki.train.randomness import own_randomness
+from niwaki.train.streams import Batches
 from niwaki.train.trainee import Trainee
 
 __all__ = ["calibrate"]
@@ -24,8 +26,10 @@ def calibrate(trainee: Trainee, data: Batches, count: int, tasks: Sequence[Task]
     engine, names = trainee.engine, [task.name for task in tasks]
     models = [trainee.model, *([trainee.average.model] if trainee.average is not None else [])]
     with own_randomness():
-        raw = data.calibration(count)
-        batches = [relocate(read_batch(each, names), engine.move, channels_last=engine.channels_last) for each in raw]
+        batches = [
+            relocate(read_batch(each, names, trainee.model), engine.move, channels_last=engine.channels_last)
+            for each in islice(data.peek(), count)
+        ]
         inputs = [call.example for batch in batches for call in batch.calls]
         if not inputs:
             return

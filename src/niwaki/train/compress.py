@@ -14,7 +14,7 @@ from niwaki.balance import Balancer, Equal
 from niwaki.errors import MeasureError
 from niwaki.measure import measure
 from niwaki.methods.base import Method
-from niwaki.modules import device_of
+from niwaki.modules import device_of, unwrap
 from niwaki.records import Compression, Cost, DeltaRecord, Environment, Plan, Quality, Record, delta
 from niwaki.records.delta import CONVENTIONS
 from niwaki.surgery import plans_of
@@ -24,9 +24,9 @@ from niwaki.train.doors import check_job, require
 from niwaki.train.engine import Engine
 from niwaki.train.evaluate import evaluate
 from niwaki.train.fit import Fitted, fit
-from niwaki.train.job import first_example
 from niwaki.train.loader import open_batches
 from niwaki.train.progress import Progress
+from niwaki.train.samples import first_example
 from niwaki.train.settings import Training
 from niwaki.train.stage import Stage
 
@@ -196,8 +196,9 @@ class _Ruler:
 
     def costs(self, dense: nn.Module, small: nn.Module, data: Any) -> dict[str, Cost]:
         home = device_of(dense)
-        batches = open_batches(data, self.training, shuffle=True)
-        example = relocate_example(first_example(batches, self.tasks), lambda value: move_data_to_device(value, home))
+        batches = open_batches(data, self.training, self.tasks, shuffle=True)
+        one = first_example(batches, self.tasks, unwrap(dense))
+        example = relocate_example(one, lambda value: move_data_to_device(value, home))
         names = [task.name for task in self.tasks]
         return {name: measure(each, example, tasks=names) for name, each in (("dense", dense), ("small", small))}
 

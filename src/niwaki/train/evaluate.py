@@ -1,22 +1,24 @@
 """Evaluation: every task's metrics over a whole split."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from niwaki.contract import answers, read_batch
 from niwaki.errors import DataError
-from niwaki.modules import device_of, evaluating, require_module
+from niwaki.modules import device_of, evaluating, require_module, unwrap
 from niwaki.records import Quality
 from niwaki.tasks import Evaluation, Protocol, Task
-from niwaki.train.batch import answers, read_batch, relocate
+from niwaki.train.batch import relocate
 from niwaki.train.doors import read_tasks
 from niwaki.train.engine import Engine
-from niwaki.train.loader import Batches, open_batches
+from niwaki.train.loader import open_batches
 from niwaki.train.progress import Progress, Silent
 from niwaki.train.randomness import own_randomness
 from niwaki.train.settings import Precision, Training
+from niwaki.train.streams import Batches
 
 __all__ = ["evaluate", "evaluate_batches"]
 
@@ -64,7 +66,7 @@ def evaluate(  # noqa: PLR0913 - what is evaluated, on what, and how; each stand
     home = device_of(model)
     loading = Training(steps=1, batch_size=batch_size, num_workers=num_workers)
     engine = Engine(device or str(home), precision)
-    batches = open_batches(data, loading, shuffle=False, pin=engine.pins)
+    batches = open_batches(data, loading, tasks, shuffle=False, pin=engine.pins)
     try:
         return evaluate_batches(model, tasks, batches, engine=engine, protocol=protocol, progress=progress)
     finally:
@@ -101,7 +103,7 @@ def evaluate_batches(
     watch.begin("validating", batches.count)
     try:
         with evaluating(model), torch.no_grad(), own_randomness(0):
-            seen = _feed(engine.wrap(model), evaluation, tasks, batches.iterate(0), engine, watch)
+            seen = _feed(model, evaluation, batches.iterate(0), engine, watch)
     finally:
         watch.end()
     if not seen:
@@ -109,18 +111,12 @@ def evaluate_batches(
     return evaluation.compute()
 
 
-def _feed(
-    forward: Callable[..., Any],
-    evaluation: Evaluation,
-    tasks: Sequence[Task],
-    stream: Iterable[Any],
-    engine: Engine,
-    watch: Progress,
-) -> int:
-    names = [task.name for task in tasks]
+def _feed(model: nn.Module, evaluation: Evaluation, stream: Iterable[Any], engine: Engine, watch: Progress) -> int:
+    forward, plain = engine.wrap(model), unwrap(model)
+    names = [task.name for task in evaluation.tasks]
     seen = 0
     for raw in stream:
-        batch = relocate(read_batch(raw, names), engine.move, channels_last=engine.channels_last)
+        batch = relocate(read_batch(raw, names, plain), engine.move, channels_last=engine.channels_last)
         evaluation.update(answers(forward, batch), batch.targets)
         watch.advance()
         seen += 1

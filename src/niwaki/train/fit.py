@@ -122,13 +122,15 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
     with own_randomness(training.seed):
         engine = Engine.of(training)
         keep = training.batchnorm_batches if method is not None else 0
-        batches = open_batches(train_data, training, shuffle=True, keep=keep, pin=engine.pins)
+        batches = open_batches(train_data, training, chosen, shuffle=True, keep=keep, pin=engine.pins)
         job = Job(model, chosen, training, method, batches, engine, teacher)
         keeper = open_stage(out)
         saved = job.checkpoint(keeper) if resume else None
-        validation = open_batches(val_data, training, shuffle=False, pin=engine.pins) if val_data is not None else None
+        validation = None
+        if val_data is not None:
+            validation = open_batches(val_data, training, chosen, shuffle=False, pin=engine.pins)
         if validation is not None and saved is None:
-            require_targets(validation, job.tasks)
+            require_targets(validation, chosen)
         loop = job.loop(saved, balance=balance)
         session = Session(
             loop,

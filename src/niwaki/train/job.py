@@ -1,6 +1,5 @@
 """What a training is made of: settings in, a loop that is ready for its next step out."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,26 +8,26 @@ from typing import Any
 from torch import nn
 
 from niwaki.balance import Balancer, Equal
-from niwaki.contract import Example
 from niwaki.errors import DataError
 from niwaki.methods.base import Method, Run
+from niwaki.modules import unwrap
 from niwaki.surgery import plans_of
 from niwaki.tasks import Task
-from niwaki.train.batch import read_batch, relocate_example
+from niwaki.train.batch import relocate_example
 from niwaki.train.calibrate import calibrate
 from niwaki.train.checkpoint import fingerprint, require_same
 from niwaki.train.distill import Teacher
 from niwaki.train.engine import Engine
 from niwaki.train.guard import Guard
-from niwaki.train.loader import Batches
 from niwaki.train.loop import Loop
-from niwaki.train.randomness import own_randomness
+from niwaki.train.samples import TrainData, first_example
 from niwaki.train.saving import check_version
 from niwaki.train.settings import Training
 from niwaki.train.stage import Keeper
+from niwaki.train.streams import Batches
 from niwaki.train.trainee import Trainee
 
-__all__ = ["Job", "first_example"]
+__all__ = ["Job"]
 
 _MAY_DIFFER = {"num_workers", "checkpoint_every"}
 """Settings that change no bit of the result, and so may differ when a run is resumed."""
@@ -145,11 +144,13 @@ class Job:
     def _begin(self, saved: dict[str, Any] | None) -> tuple[nn.Module, Run]:
         if self.method is None:
             return deepcopy(self.model), Run()
-        example = relocate_example(first_example(self.batches, self.tasks), self.engine.move)
+        plain = unwrap(self.model)
+        example = relocate_example(first_example(self.batches, self.tasks, plain), self.engine.move)
+        data = TrainData(plain, self.tasks, self.batches, self.engine)
         model = self.engine.place(deepcopy(self.model))  # where its example is, also when it is cut later
         if saved is None:
-            return self.method.start(model, example, self.tasks, steps=self.total)
-        return self.method.resume(model, example, self.tasks, steps=self.total, state=saved["run"])
+            return self.method.start(model, example, self.tasks, steps=self.total, data=data)
+        return self.method.resume(model, example, self.tasks, steps=self.total, state=saved["run"], data=data)
 
     def _teacher(self) -> Teacher | None:
         distillation = self.training.distillation()
@@ -162,30 +163,3 @@ class Job:
 def _every(kind: str) -> int:
     """Return how many steps' figures are brought over at once; on a CPU they are there already."""
     return 1 if kind == "cpu" else _DEVICE_STEPS
-
-
-def first_example(batches: Batches, tasks: Sequence[Task]) -> Any:
-    """Return the inputs of one sample, for tracing and counting: the first of the first batch.
-
-    Args:
-        batches: Training data.
-        tasks: The tasks.
-
-    Returns:
-        One `Example`, or a list of them where the data has several paths.
-
-    Raises:
-        DataError: When there is no batch.
-    """
-    with own_randomness():
-        first = batches.calibration(1)
-    if not first:
-        raise DataError("the training data holds no batch; give at least one")
-    paths = [_one_sample(call.example) for call in read_batch(first[0], [task.name for task in tasks]).calls]
-    return paths[0] if len(paths) == 1 else paths
-
-
-def _one_sample(example: Example) -> Example:
-    """Return the first sample of a batch: of every tensor that is as long as the batch, wherever it lies."""
-    size = example.batch
-    return example.map(lambda each: each[:1] if len(each.shape) > 0 and each.shape[0] == size else each)

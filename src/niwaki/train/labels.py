@@ -1,15 +1,13 @@
 """Which tasks have labels: a key that nobody reads would train without its task, and say nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
+from niwaki.contract import read_batch
 from niwaki.errors import DataError, TrainingError
 from niwaki.tasks import Task
-from niwaki.train.batch import read_batch
-from niwaki.train.loader import Batches
-from niwaki.train.randomness import own_randomness
+from niwaki.train.streams import Batches
 
 __all__ = ["SeenLabels", "require_targets"]
 
@@ -74,30 +72,19 @@ def require_targets(batches: Batches, tasks: Sequence[Task]) -> None:
         DataError: When a task's key is in no batch; with the keys there were.
     """
     names = [task.name for task in tasks]
-    missing, seen, state = set(names), set[str](), batches.state()
-    with own_randomness():
-        for raw in _each_batch(batches):
-            keys = _keys(read_batch(raw, names).targets)
-            seen |= keys
-            missing -= keys
-            if not missing:
-                break
-    batches.load_state(state)
+    missing, seen = set(names), set[str]()
+    for raw in batches.peek():
+        keys = _keys(read_batch(raw, names).targets)
+        seen |= keys
+        missing -= keys
+        if not missing:
+            break
     if missing:
         which = ", ".join(name for name in names if name in missing)
         raise DataError(
             f"the validation data has no targets for {which}; its targets are for: {_listed(seen)}; "
             "give targets under the task's name, or leave the task out"
         )
-
-
-def _each_batch(batches: Batches) -> Iterator[Any]:
-    """Yield the first batch, which no worker has to be started for, and only then all of them."""
-    return chain(batches.calibration(1), _later(batches))
-
-
-def _later(batches: Batches) -> Iterator[Any]:
-    yield from batches.iterate(0)
 
 
 def _keys(targets: Mapping[str, Any]) -> set[str]:

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from niwaki.balance import Balancer
+from niwaki.contract import Batch, answers, read_batch
 from niwaki.errors import TrainingError
 from niwaki.tasks import Task, task_losses
-from niwaki.train.batch import Batch, answers, read_batch, relocate
+from niwaki.train.batch import relocate
 from niwaki.train.distill import Teacher
 from niwaki.train.guard import TAUGHT, Guard, StepFigures, StepTensors, blame_gradient, check_losses
 from niwaki.train.labels import SeenLabels
@@ -95,7 +96,7 @@ class Loop:
 
     def _read(self, raw: Any) -> Batch:
         engine, names = self.trainee.engine, [task.name for task in self.tasks]
-        return relocate(read_batch(raw, names), engine.move, channels_last=engine.channels_last)
+        return relocate(read_batch(raw, names, self.trainee.model), engine.move, channels_last=engine.channels_last)
 
     def _accumulate(self, batches: Sequence[Batch]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         trainee = self.trainee

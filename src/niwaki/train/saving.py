@@ -24,8 +24,8 @@ class Position:
         epoch: The current epoch.
         batch: Batches of it that are done.
         seconds: Wall time used up to the last checkpoint.
-        begun: State of the generators and of the data when the current epoch began, or None between epochs.
-        random: State of the generators now, for a training that goes on in the middle of an epoch.
+        begun: State of the data, for a training that is resumed in the middle of an epoch.
+        random: State of the generators, for the same.
         finished: Whether every step is done.
     """
 
@@ -60,7 +60,7 @@ def session_state(session: "Session") -> dict[str, Any]:
             "finished": place.finished,
             "journal": session.journal.flush(),
         },
-        "begun": place.begun,
+        "begun": session.batches.state() if place.batch else None,
         "random": random_state(),
         "model": tensors_of(trainee.model),
         "optimizer": optimizer_state(trainee.optimizer, trainee.model),

@@ -16,13 +16,13 @@ from niwaki.train.checkpoint import tensors_of
 from niwaki.train.evaluate import evaluate_batches
 from niwaki.train.guard import StepFigures
 from niwaki.train.journal import Journal
-from niwaki.train.loader import Batches
 from niwaki.train.loop import Loop
 from niwaki.train.picker import EpochPicker
 from niwaki.train.progress import Progress
-from niwaki.train.randomness import random_state, set_random_state
+from niwaki.train.randomness import set_random_state
 from niwaki.train.saving import Position, session_state
 from niwaki.train.stage import Keeper
+from niwaki.train.streams import Batches
 
 __all__ = ["Session"]
 
@@ -121,14 +121,12 @@ class Session:
     def _stream(self) -> Iterator[Any]:
         """Begin an epoch, or go on in the middle of one."""
         place = self.position
-        if place.begun is None:
-            place.begun = {"random": random_state(), "data": self.batches.state()}
+        if place.batch == 0:
             return self.batches.iterate(place.epoch)
-        set_random_state(place.begun["random"])
-        self.batches.load_state(place.begun["data"])
-        stream = self.batches.iterate(place.epoch, place.batch)
-        if place.random is not None:
-            set_random_state(place.random)
+        assert place.begun is not None
+        assert place.random is not None
+        stream = self.batches.resume(place.begun, place.epoch, place.batch)
+        set_random_state(place.random)
         return stream
 
     def _end_epoch(self) -> None:
@@ -138,7 +136,7 @@ class Session:
         last = loop.step >= loop.total
         if last or (place.epoch + 1) % loop.training.eval_every == 0:
             self._validate()
-        place.epoch, place.batch, place.begun = place.epoch + 1, 0, None
+        place.epoch, place.batch = place.epoch + 1, 0
         if not last:
             self.save()
 
