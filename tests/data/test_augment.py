@@ -95,6 +95,26 @@ def test_a_class_label_passes_through() -> None:
     assert changed[1]["what"].item() == 3
 
 
+def test_zooming_multiplies_disparity_and_keeps_what_only_moves() -> None:
+    near = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) + 0.1
+    sample = (torch.zeros(3, 8, 8), {"disparity": near, "depth": 1 / near, "edge": near.clone()})
+    kinds = {"disparity": "inverse_depth", "depth": "depth", "edge": "map"}
+    _, changed = zoom(sample, 1.5, (0.4, 0.8), kinds)
+    assert torch.allclose(changed["disparity"] * changed["depth"], torch.ones(1, 8, 8))
+    assert torch.isin(changed["disparity"], near * 1.5).all()
+    assert torch.isin(changed["edge"], near).all()
+    assert torch.equal(mirror(sample, kinds)[1]["edge"], near.flip(-1))
+
+
+def test_zooming_brings_log_depth_nearer_too() -> None:
+    depth = torch.tensor([[[0.0, 1.0, 40.0], [512.0, 3000.0, 60000.0]]])
+    scale = torch.log(torch.tensor(2.0**16))
+    sample = (torch.zeros(3, 2, 3), {"depth": depth.log1p() / scale})
+    _, changed = zoom(sample, 1.01, (0, 0), {"depth": "log_depth"})  # a window of the whole picture: nothing moves
+    assert torch.allclose(changed["depth"], (depth / 1.01).log1p() / scale, atol=1e-6)
+    assert changed["depth"][0, 0, 0] == 0
+
+
 def test_an_unknown_kind_is_refused() -> None:
     sample = (torch.rand(3, 8, 8), {"keypoints": torch.zeros(1, 8, 8)})
     with pytest.raises(DataError, match="target 'keypoints' is of kind 'heatmap', which can't be augmented; name"):

@@ -1,48 +1,43 @@
-import numpy as np
 import pytest
 
-from niwaki.data.findings import MOST_PROBLEMS, Findings, Problem, Tally, first_problems
+from niwaki.data.findings import MOST_PROBLEMS, Findings, Problem, SplitFindings, first_problems
 from niwaki.errors import DataError
 
 
-def tally_of_two() -> Tally:
-    tally = Tally(("a", "b", "c"))
-    normals = np.zeros((2, 2, 3), np.float32)
-    normals[0, 0] = (0, 0, -1)
-    tally.add(np.array([[0, 1], [1, -1]]), np.array([[1.0, 2.0], [0.0, 0.5]]), normals)
-    tally.add(np.array([[1, 1], [1, 1]]), np.array([[1.0, 3.0], [1.0, 1.0]]), normals)
-    return tally
+def found(**changes: object) -> SplitFindings:
+    values = {
+        "split": "train",
+        "samples": 5,
+        "looked_at": 5,
+        "size": (2, 2),
+        "labelled": {"segmentation": 7 / 8, "depth": 0.5},
+        "histograms": {"segmentation": {"a": 1 / 7, "b": 6 / 7, "c": 0.0}},
+        "ranges": {"depth (m)": (0.5, 3.0)},
+    }
+    return SplitFindings(**{**values, **changes})  # type: ignore[arg-type]  # each of its own type
 
 
-def test_a_tally_counts_by_hand() -> None:
-    found = tally_of_two().findings("train", 2)
-    assert found.size == (2, 2)
-    assert found.labelled == {"segmentation": 7 / 8, "depth": 7 / 8, "normals": 2 / 8}
-    assert found.histogram == pytest.approx({"a": 1 / 7, "b": 6 / 7, "c": 0})
-    assert found.depth == (0.5, 3.0)
+def test_the_table_shows_what_was_found() -> None:
+    findings = Findings(splits=(found(),))
+    headings = ("split", "samples", "size", "segmentation labelled", "depth labelled", "depth (m)", "classes")
+    assert findings.columns == (*headings, "most seen")
+    assert findings.rows == (("train", "5", "2x2", "87.5%", "50.0%", "0.50 to 3.00", "2 of 3", "b 86%, a 14%"),)
 
 
-def test_the_table_shows_it() -> None:
-    findings = Findings(splits=(tally_of_two().findings("train", 2),))
-    assert findings.columns[:3] == ("split", "samples", "size")
-    assert findings.rows == (
-        ("train", "2", "2x2", "87.5%", "87.5%", "25.0%", "0.50 to 3.00", "2 of 3", "b 86%, a 14%"),
-    )
+def test_a_split_that_lacks_what_another_has_shows_it() -> None:
+    bare = found(split="test", looked_at=2, size=None, labelled={"depth": 0.0}, histograms={}, ranges={})
+    row = Findings(splits=(found(), bare)).rows[1]
+    assert row == ("test", "5 (2 read)", "differs", "0.0%", "0.0%", "-", "0 of 0", "")
 
 
-def test_sizes_that_differ_and_missing_depth_are_said() -> None:
-    tally = Tally(("a",))
-    for side in (1, 2):
-        tally.add(np.zeros((side, side), int), np.zeros((side, side)), np.zeros((side, side, 3)))
-    row = Findings(splits=(tally.findings("val", 5),)).rows[0]
-    assert row[1:3] == ("5 (2 read)", "differs")
-    assert row[6] == "-"
+def test_several_tasks_with_classes_have_columns_of_their_own() -> None:
+    findings = Findings(splits=(found(histograms={"one": {"a": 1.0}, "two": {"b": 1.0}}, ranges={}),))
+    assert findings.columns[5:] == ("one: classes", "one: most seen", "two: classes", "two: most seen")
+    assert findings.rows[0][5:] == ("1 of 1", "a 100%", "1 of 1", "b 100%")
 
 
-def test_an_empty_tally_is_empty() -> None:
-    found = Tally(("a", "b")).findings("val", 0)
-    assert found.histogram == {"a": 0, "b": 0}
-    assert found.size is None
+def test_small_numbers_keep_their_digits() -> None:
+    assert Findings(splits=(found(ranges={"depth": (0.0312, 0.49)}),)).rows[0][5] == "0.0312 to 0.4900"
 
 
 def test_only_the_first_problems_are_looked_for() -> None:

@@ -1,13 +1,14 @@
 """Data: samples of pictures and targets, checked when opened, the same on every machine."""
 
-from niwaki.data.augment import Augment, Augmented, kinds_of
+from niwaki.data.augment import Augment, Augmented
 from niwaki.data.base import DataSettings, Sample, SampleDataset, Split, Splits, datasets
 from niwaki.data.checking import check_data
 from niwaki.data.cifar import Cifar100Data
 from niwaki.data.counting import ClassFindings, LabelCounts
 from niwaki.data.digits import TwoDigitsData
 from niwaki.data.findings import Findings, Problem, SplitFindings
-from niwaki.data.mtan import NYUv2Data
+from niwaki.data.kinds import kinds_of
+from niwaki.data.mtan import CityscapesData, NYUv2Data
 from niwaki.data.rooms import CLASSES, Rooms, RoomsData, render_room
 from niwaki.data.shift import ShiftMirror
 
@@ -16,6 +17,7 @@ __all__ = [
     "Augment",
     "Augmented",
     "Cifar100Data",
+    "CityscapesData",
     "ClassFindings",
     "DataSettings",
     "Findings",

@@ -1,7 +1,7 @@
 """Joint augmentation: what is done to the picture is done to every target, each in its own way."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Protocol
 
 import torch
 from pydantic import Field
@@ -9,20 +9,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from niwaki.data.base import Sample, SampleDataset
+from niwaki.data.kinds import KINDS
 from niwaki.data.mixing import mix
 from niwaki.errors import DataError
 from niwaki.settings import Settings
 
-__all__ = ["Augment", "Augmented", "Change", "kinds_of", "mirror", "zoom"]
-
-KINDS = ("segmentation", "depth", "normals", "classification")
+__all__ = ["Augment", "Augmented", "Change", "mirror", "zoom"]
 
 
 class Augment(Settings):
     """Which random changes a training sample goes through: a crop that is scaled back up, and a mirror.
 
     Attributes:
-        scales: Zoom factors, each as likely, at least 1. Zooming by s divides depth by s.
+        scales: Zoom factors, each as likely, at least 1. Zooming by s divides depth by s, and multiplies inverse depth.
         mirror: The share of samples that are mirrored left to right.
 
     Raises:
@@ -42,7 +41,7 @@ class Augment(Settings):
         Args:
             sample: Input and targets; nothing in it is changed in place.
             generator: Where random numbers come from.
-            kinds: The kind of each target: ``segmentation``, ``depth``, ``normals`` or ``classification``.
+            kinds: The kind of each target, one of `niwaki.data.kinds.KINDS`.
 
         Returns:
             The changed sample, of the same shapes.
@@ -56,22 +55,6 @@ class Augment(Settings):
         if scale > 1.0:
             sample = zoom(sample, scale, (top, left), kinds)
         return mirror(sample, kinds) if side < self.mirror else sample
-
-
-def kinds_of(tasks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the kind of each target.
-
-    Args:
-        tasks: Ready tasks as plain data: ``kind``, and ``name`` where it is not the kind's own.
-
-    Returns:
-        Target to kind.
-
-    Examples:
-        >>> kinds_of([{"kind": "depth", "name": "far"}, {"kind": "normals"}])
-        {'far': 'depth', 'normals': 'normals'}
-    """
-    return {task.get("name", task["kind"]): task["kind"] for task in tasks}
 
 
 def _refuse_unknown(targets: Iterable[str], kinds: Mapping[str, str]) -> None:
@@ -88,7 +71,7 @@ def zoom(sample: Sample, scale: float, place: tuple[float, float], kinds: Mappin
     """Cut a window out of a sample and scale it back to full size.
 
     The picture is interpolated; labels, depth and normals take the nearest pixel, so that none is invented. Things
-    look nearer by the factor, so depth is divided by it; directions stay.
+    look nearer by the factor, so depth is divided by it, and inverse depth multiplied; directions stay.
 
     Args:
         sample: Input ``[3, H, W]`` and targets.
@@ -114,12 +97,9 @@ def zoom(sample: Sample, scale: float, place: tuple[float, float], kinds: Mappin
     columns = left + _nearest(width, wide)
     changed = {}
     for task, target in targets.items():
-        kind = kinds[task]
-        if kind == "classification":
-            changed[task] = target
-            continue
-        near = target[..., rows[:, None], columns]
-        changed[task] = near / scale if kind == "depth" else near
+        kind = KINDS[kinds[task]]
+        near = target[..., rows[:, None], columns] if kind.on_pixels else target
+        changed[task] = near if kind.zoomed is None else kind.zoomed(near, scale)
     larger = F.interpolate(window[None], (height, width), mode="bilinear", align_corners=False)[0]
     return larger, changed
 
@@ -145,29 +125,12 @@ def mirror(sample: Sample, kinds: Mapping[str, str]) -> Sample:
         [-0.6, 0.0, -0.8]
     """
     image, targets = sample
-    return image.flip(-1), {task: _MIRRORS[kinds[task]](target) for task, target in targets.items()}
-
-
-def _mirror_map(target: Tensor) -> Tensor:
-    return target.flip(-1)
-
-
-def _mirror_normals(target: Tensor) -> Tensor:
-    flipped = target.flip(-1)
-    flipped[..., 0, :, :] = -flipped[..., 0, :, :]
-    return flipped
-
-
-def _mirror_nothing(target: Tensor) -> Tensor:
-    return target
-
-
-_MIRRORS: dict[str, Callable[[Tensor], Tensor]] = {
-    "segmentation": _mirror_map,
-    "depth": _mirror_map,
-    "normals": _mirror_normals,
-    "classification": _mirror_nothing,
-}
+    changed = {}
+    for task, target in targets.items():
+        kind = KINDS[kinds[task]]
+        flipped = target.flip(-1) if kind.on_pixels else target
+        changed[task] = flipped if kind.mirrored is None else kind.mirrored(flipped)
+    return image.flip(-1), changed
 
 
 class Change(Protocol):

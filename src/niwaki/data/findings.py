@@ -1,15 +1,12 @@
 """What a look at a data set brought up: a table of what is there, or the first things wrong."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 from niwaki.errors import DataError
 
-__all__ = ["Findings", "Problem", "SplitFindings", "Tally"]
+__all__ = ["Findings", "Problem", "SplitFindings", "first_problems"]
 
 MOST_PROBLEMS = 5
 
@@ -41,8 +38,8 @@ class SplitFindings:
         looked_at: How many of them were read.
         size: Height and width of the inputs, or None where they differ.
         labelled: The share of pixels that carry a label, by task.
-        histogram: The share of labelled pixels by class.
-        depth: Smallest and largest valid depth, metres; None without any.
+        histograms: The share of labelled pixels by class, by task, for tasks with classes.
+        ranges: Smallest and largest labelled number, by task with its unit, for tasks of numbers.
     """
 
     split: str
@@ -50,8 +47,8 @@ class SplitFindings:
     looked_at: int
     size: tuple[int, int] | None
     labelled: Mapping[str, float]
-    histogram: Mapping[str, float]
-    depth: tuple[float, float] | None
+    histograms: Mapping[str, Mapping[str, float]]
+    ranges: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,9 @@ class Findings:
     @property
     def columns(self) -> tuple[str, ...]:
         """Headings of the table of what was found."""
-        tasks = [f"{task} labelled" for task in self._tasks()]
-        return ("split", "samples", "size", *tasks, "depth (m)", "classes", "most seen")
+        tasks = [f"{task} labelled" for task in self._names("labelled")]
+        counted = [f"{name}{what}" for name in self._counted().values() for what in ("classes", "most seen")]
+        return ("split", "samples", "size", *tasks, *self._names("ranges"), *counted)
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
@@ -88,86 +86,37 @@ class Findings:
         if self.problems:
             raise DataError("\n".join(str(problem) for problem in self.problems))
 
-    def _tasks(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(task for each in self.splits for task in each.labelled))
+    def _names(self, what: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for each in self.splits for name in getattr(each, what)))
+
+    def _counted(self) -> dict[str, str]:
+        """Tasks with classes, and how their columns begin: one such task needs no name."""
+        names = self._names("histograms")
+        return {name: f"{name}: " if len(names) > 1 else "" for name in names}
 
     def _row(self, each: SplitFindings) -> tuple[str, ...]:
         looked = "" if each.looked_at == each.samples else f" ({each.looked_at} read)"
-        labelled = [f"{each.labelled.get(task, 0.0):.1%}" for task in self._tasks()]
-        seen = {name: share for name, share in each.histogram.items() if share > 0}
-        most = sorted(seen, key=lambda name: -seen[name])[:3]
         return (
             each.split,
             f"{each.samples}{looked}",
             "differs" if each.size is None else f"{each.size[0]}x{each.size[1]}",
-            *labelled,
-            "-" if each.depth is None else f"{each.depth[0]:.2f} to {each.depth[1]:.2f}",
-            f"{len(seen)} of {len(each.histogram)}",
-            ", ".join(f"{name} {seen[name]:.0%}" for name in most),
+            *(f"{each.labelled.get(task, 0.0):.1%}" for task in self._names("labelled")),
+            *(_range(each.ranges.get(name)) for name in self._names("ranges")),
+            *(cell for name in self._counted() for cell in _classes(each.histograms.get(name, {}))),
         )
 
 
-@dataclass
-class Tally:
-    """Counts what one split holds, sample by sample.
+def _range(ends: tuple[float, float] | None) -> str:
+    if ends is None:
+        return "-"
+    digits = 2 if max(abs(end) for end in ends) >= 1 else 4
+    return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
 
-    Args:
-        classes: Names of the classes, in order of their numbers.
-    """
 
-    classes: Sequence[str]
-    _sizes: set[tuple[int, int]] = field(default_factory=set)
-    _pixels: int = 0
-    _looked_at: int = 0
-    _labelled: dict[str, int] = field(default_factory=dict)
-    _counts: npt.NDArray[np.int64] | None = None
-    _depth: tuple[float, float] | None = None
-
-    def add(
-        self, label: npt.NDArray[np.integer], depth: npt.NDArray[np.floating], normals: npt.NDArray[np.floating]
-    ) -> None:
-        """Count one sample.
-
-        Args:
-            label: Classes, negative where unlabelled, ``[H, W]``.
-            depth: Metres, 0 where unlabelled, ``[H, W]``.
-            normals: Unit vectors, 0 where unlabelled, ``[H, W, 3]``.
-        """
-        self._looked_at += 1
-        self._pixels += label.size
-        self._sizes.add((label.shape[0], label.shape[1]))
-        known = label[label >= 0]
-        valid = depth[depth > 0]
-        count = {"segmentation": known.size, "depth": valid.size, "normals": int(np.any(normals != 0, axis=-1).sum())}
-        for task, number in count.items():
-            self._labelled[task] = self._labelled.get(task, 0) + number
-        found = np.bincount(known.astype(np.int64), minlength=len(self.classes))
-        self._counts = found if self._counts is None else self._counts + found
-        if valid.size:
-            ends = (float(valid.min()), float(valid.max()))
-            self._depth = ends if self._depth is None else (min(self._depth[0], ends[0]), max(self._depth[1], ends[1]))
-
-    def findings(self, split: str, samples: int) -> SplitFindings:
-        """Return what was counted.
-
-        Args:
-            split: The split's name.
-            samples: How many samples it has in all.
-
-        Returns:
-            The findings of the split.
-        """
-        counts = np.zeros(len(self.classes), np.int64) if self._counts is None else self._counts
-        total = max(int(counts.sum()), 1)
-        return SplitFindings(
-            split=split,
-            samples=samples,
-            looked_at=self._looked_at,
-            size=next(iter(self._sizes)) if len(self._sizes) == 1 else None,
-            labelled={task: number / max(self._pixels, 1) for task, number in self._labelled.items()},
-            histogram={name: int(number) / total for name, number in zip(self.classes, counts, strict=True)},
-            depth=self._depth,
-        )
+def _classes(histogram: Mapping[str, float]) -> tuple[str, str]:
+    seen = {name: share for name, share in histogram.items() if share > 0}
+    most = sorted(seen, key=lambda name: -seen[name])[:3]
+    return f"{len(seen)} of {len(histogram)}", ", ".join(f"{name} {seen[name]:.0%}" for name in most)
 
 
 def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:

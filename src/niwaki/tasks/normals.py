@@ -126,7 +126,8 @@ def decode_normals(values: NDArray[np.uint8], *, legacy_adashare: bool = False) 
     """Return the normals a picture encodes, ``n = v / 127.5 - 1``.
 
     A line of papers reads the bytes undecoded, so that all directions fall into one octant and a *constant* prediction
-    scores 14 to 23 degrees; `legacy_adashare` reproduces that reading, to compare with their tables only.
+    scores 14 to 23 degrees; `legacy_adashare` reproduces that reading, to compare with their tables only. It takes
+    pixels with a byte of 255 for unlabelled.
 
     Args:
         values: uint8 ``[..., 3]``.
@@ -146,7 +147,7 @@ def decode_normals(values: NDArray[np.uint8], *, legacy_adashare: bool = False) 
         got = f"{values.dtype}{list(values.shape)}"
         raise ContractError(f"encoded normals are {got}; expected uint8[..., 3] (floating normals need no decoding)")
     if legacy_adashare:
-        return (values / np.float32(255)).astype(np.float32)
+        return np.where(values.max(-1, keepdims=True) < 255, values / np.float32(255), np.float32(0))
     normals = (values / np.float32(127.5) - np.float32(1)).astype(np.float32)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return np.where((length > 0.5) & (length < 1.5), normals, np.float32(0))

@@ -1,25 +1,30 @@
-"""Regression of numbers: squared error over what is labelled; NaN is no label."""
+"""Regression of numbers or maps: squared or absolute error over what is labelled; NaN is no label."""
 
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from niwaki.tasks.colours import INVALID, heat_colours
 from niwaki.tasks.expect import brief, expect
 from niwaki.tasks.masked import blanked, masked_mean
 from niwaki.tasks.meters import Metric
 from niwaki.tasks.reading import Reading
 from niwaki.tasks.ready import ReadyTask, ready
+from niwaki.tasks.task import Picture
 
-__all__ = ["Regression", "RegressionScores", "regression_loss"]
+__all__ = ["Regression", "RegressionScores", "draw_map", "regression_loss"]
 
 
-def regression_loss(pred: Tensor, target: Tensor) -> Tensor:
-    """Return the mean squared error over labelled numbers.
+def regression_loss(pred: Tensor, target: Tensor, *, error: str = "squared") -> Tensor:
+    """Return the mean error over labelled numbers.
 
     Args:
         pred: Any shape.
         target: The same shape; NaN where there is no label.
+        error: ``squared`` or ``absolute``.
 
     Returns:
         A scalar; zero where nothing is labelled.
@@ -29,7 +34,8 @@ def regression_loss(pred: Tensor, target: Tensor) -> Tensor:
         tensor(4.)
     """
     mask = ~target.isnan()
-    return masked_mean((blanked(pred, mask) - blanked(target, mask)).square(), mask)
+    difference = blanked(pred, mask) - blanked(target, mask)
+    return masked_mean(difference.square() if error == "squared" else difference.abs(), mask)
 
 
 class RegressionScores(Metric):
@@ -66,15 +72,42 @@ class RegressionScores(Metric):
         return {"mae": absolute, "rmse": square.sqrt()}
 
 
+def draw_map(value: Any, target: Any = None) -> Picture | None:
+    """Draw a map of numbers, low dark and high bright; unlabelled pixels dark grey.
+
+    Args:
+        value: Numbers ``[1, H, W]``; of another shape they have no picture.
+        target: Numbers whose range sets the colours, so that prediction and truth can be compared; by default `value`.
+
+    Returns:
+        uint8 ``[H, W, 3]``, or None.
+
+    Examples:
+        >>> draw_map(torch.full((1, 1, 1), torch.nan))[0, 0].tolist()
+        [48, 48, 48]
+    """
+    if value.ndim != 3 or value.shape[0] != 1:
+        return None
+    numbers = torch.as_tensor(value).detach().double().cpu()[0].numpy()
+    scale = numbers if target is None else torch.as_tensor(target).detach().double().cpu().numpy()
+    known = scale[np.isfinite(scale)]
+    low, high = np.percentile(known, [2, 98]) if known.size else (0.0, 1.0)
+    shares = (np.nan_to_num(numbers, posinf=high, neginf=low) - low) / max(high - low, 1e-12)
+    picture = heat_colours(shares)
+    picture[np.isnan(numbers)] = INVALID
+    return picture
+
+
 @ready("regression")
 class Regression(ReadyTask):
     """How much of something there is. Prediction and target float, of one shape ``[N]`` or ``[N, ...]``.
 
-    The loss is the mean squared error. Metrics: ``mae`` (primary) and ``rmse``.
+    Metrics: ``mae`` (primary) and ``rmse``.
 
     Args:
         name: Key of the task.
         unit: Unit of the data.
+        error: What the loss is the mean of: ``squared`` or ``absolute`` errors.
 
     Raises:
         SettingError: When an option is not allowed.
@@ -84,14 +117,17 @@ class Regression(ReadyTask):
         {'mae': 'years', 'rmse': 'years'}
     """
 
-    def __init__(self, *, name: str = "regression", unit: str = "") -> None:
-        self.settings = self.settings_class(name=name, unit=unit)
+    def __init__(
+        self, *, name: str = "regression", unit: str = "", error: Literal["squared", "absolute"] = "squared"
+    ) -> None:
+        self.settings = self.settings_class(name=name, unit=unit, error=error)
         scores = RegressionScores()
         super().__init__(
             name,
-            loss=regression_loss,
+            loss=partial(regression_loss, error=error),
             metrics={each: Reading(scores, "lower", unit, key=each) for each in ("mae", "rmse")},
             primary="mae",
+            draw=draw_map,
             check=_check,
         )
 

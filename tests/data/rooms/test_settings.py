@@ -123,7 +123,7 @@ def test_check_data_tells_what_is_there() -> None:
     assert table[0]["samples"] == "60 (48 read)"
     assert table[0]["size"] == "24x32"
     assert table[0]["normals labelled"] == "100.0%"
-    assert sum(findings.splits[0].histogram.values()) == pytest.approx(1)
+    assert sum(findings.splits[0].histograms["segmentation"].values()) == pytest.approx(1)
     assert findings.problems == ()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from niwaki.data.augment import Augmented, kinds_of
+from niwaki.data.augment import Augmented
 from niwaki.data.base import DataSettings, Progress, SampleDataset, Split, Splits, datasets
 from niwaki.data.carve import carve
 from niwaki.data.cifar.dataset import Records
@@ -17,6 +17,7 @@ from niwaki.data.cifar.records import COARSE, FILES, FINE, Labels, label_problem
 from niwaki.data.cifar.views import View, by_superclass, coarse_and_fine
 from niwaki.data.counting import ClassFindings, LabelCounts
 from niwaki.data.findings import Findings, Problem, first_problems
+from niwaki.data.kinds import kinds_of
 from niwaki.data.mixing import mix
 from niwaki.data.shift import ShiftMirror
 

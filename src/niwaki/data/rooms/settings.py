@@ -4,12 +4,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from niwaki.data.augment import Augment, Augmented, kinds_of
+from niwaki.data.augment import Augment, Augmented
 from niwaki.data.base import DataSettings, Progress, SampleDataset, Size, Splits, datasets
-from niwaki.data.findings import Findings, SplitFindings, Tally
+from niwaki.data.findings import Findings, SplitFindings
+from niwaki.data.kinds import kinds_of
 from niwaki.data.rooms.dataset import Rooms
 from niwaki.data.rooms.parts import CLASSES
 from niwaki.data.rooms.store import PLANES
+from niwaki.data.tally import Tally
 
 __all__ = ["ROOMS_TASKS", "RoomsData"]
 
@@ -80,6 +82,7 @@ class RoomsData(DataSettings):
             val=self._split("val", progress),
             test=self._split("test", progress) if self.test else None,
             tasks=ROOMS_TASKS,
+            classes={"segmentation": CLASSES},
         )
 
     def check(self) -> Findings:
@@ -100,11 +103,9 @@ class RoomsData(DataSettings):
         count = self._count(split)
         first, looked_at = _FIRST[split], min(count, _LOOK_AT)
         rooms = Rooms(seed=self.seed, indices=range(first, first + looked_at), size=self.size, cache=False)
-        tally = Tally(CLASSES)
+        tally = Tally(ROOMS_TASKS, {"segmentation": CLASSES})
         for index in range(looked_at):
-            _, targets = rooms[index]
-            depth, normals = targets["depth"][0].numpy(), targets["normals"].permute(1, 2, 0).numpy()
-            tally.add(targets["segmentation"].numpy(), depth, normals)
+            tally.add(rooms[index])
         return tally.findings(split, count)
 
 

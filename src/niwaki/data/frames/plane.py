@@ -1,0 +1,68 @@
+"""Planes: the kinds of files that make up one frame, such as its picture, its labels, its depth."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy.typing as npt
+
+__all__ = ["Array", "Fault", "Frame", "Plane", "flat"]
+
+Array: TypeAlias = npt.NDArray[Any]
+
+Frame: TypeAlias = tuple[str | None, ...]
+"""One path for each plane, relative to the data's folder; None where the frame lacks it."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with an array.
+
+    Attributes:
+        found: What it holds.
+        expected: What the layout says.
+    """
+
+    found: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One kind of file in a frame.
+
+    Attributes:
+        name: What the layout calls it; in a tree, its folder.
+        target: The task it is the target of; None for the picture.
+        channels: Channels last, or 0 for a plain map ``[H, W]``.
+        kinds: NumPy's letters of the number kinds allowed.
+        numbers: The same for people.
+        fault: Tells what is wrong with the values of a file, at most one thing.
+        decode: Brings a file's array to the library's units: ``[H, W, channels]``, or ``[H, W]`` where there are none.
+    """
+
+    name: str
+    target: str | None
+    channels: int
+    kinds: str
+    numbers: str
+    fault: Callable[[Array], Fault | None]
+    decode: Callable[[Array], Array]
+
+    def shape_of(self, size: tuple[int, int]) -> str:
+        """Return the expected shape as text."""
+        return f"[{size[0]}, {size[1]}, {self.channels}]" if self.channels else f"[{size[0]}, {size[1]}]"
+
+    def fits(self, shape: tuple[int, ...], size: tuple[int, int]) -> bool:
+        """Return whether a file may have a shape; one channel may be left out, and a plain map may have one."""
+        right = shape == ((*size, self.channels) if self.channels else size)
+        return (right or (self.channels <= 1 and shape in {size, (*size, 1)})) and 0 not in shape
+
+
+def flat(array: Array) -> Array:
+    """Return a map without its one channel.
+
+    Examples:
+        >>> flat(np.zeros((2, 3, 1))).shape, flat(np.zeros((2, 3))).shape
+        ((2, 3), (2, 3))
+    """
+    return array[..., 0] if array.ndim == 3 else array
