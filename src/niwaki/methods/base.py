@@ -43,6 +43,11 @@ class Run:
         (0.0, True)
     """
 
+    @property
+    def settled(self) -> bool:
+        """Whether the model keeps its shape and its weights' meaning from now on: later epochs can be compared."""
+        return True
+
     def parameter_groups(self, model: nn.Module, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Return the groups an optimizer is made of, once, after `Method.start`.
 
@@ -96,6 +101,11 @@ class Method(Settings):
     stage: ClassVar[Stage]
 
     kind: str
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the weights that it is given are thrown away in the end; then nothing may be rewired before it."""
+        return False
 
     @abstractmethod
     def start(

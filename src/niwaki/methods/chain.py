@@ -73,6 +73,18 @@ class Chain(Method, metaclass=_OnePositional):
         return self
 
     @model_validator(mode="after")
+    def _rewires_for_good(self) -> Self:
+        former: list[str] = []
+        for part in self.parts:
+            if part.restarts and former:
+                raise ValueError(
+                    f"{part.kind} that trains from random weights in the end can't come after {', '.join(former)}: it "
+                    "would throw away what that trained; put them into two chains, or fine-tune"
+                )
+            former += [part.kind] if part.stage == "rewire" else []
+        return self
+
+    @model_validator(mode="after")
     def _shares_fit(self) -> Self:
         if self.shares is None:
             return self
@@ -167,6 +179,10 @@ class _ChainRun(Run):
     def current(self) -> Run:
         """The run of the part at work."""
         return self.runs[-1]
+
+    @property
+    def settled(self) -> bool:
+        return self.current.settled and len(self.runs) == len(self.parts.methods)
 
     def parameter_groups(self, model: nn.Module, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         return self.current.parameter_groups(model, lr=lr, weight_decay=weight_decay)
