@@ -43,8 +43,9 @@ def run(
 def _work(which: str, out: Path | None, changes: list[str] | None, *, resume: bool, dry: bool) -> None:
     from niwaki.recipes import find_recipe, forecast, run_recipe
     from niwaki.reports import write_report
-    from niwaki.train import Bars
+    from niwaki.train import Bars, keep_freed_memory
 
+    keep_freed_memory()
     recipe = find_recipe(which, changes or ())
     folder = out or Path("runs") / recipe.name
     with Bars(errors()) as bars:
@@ -67,6 +68,8 @@ def _outcome(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         dense, small = (record.quality[name][task][metric] for name in ("dense", "small"))
         rows.append((task, f"{metric} ({record.directions[task][metric]} is better)", f"{dense:.4f}", f"{small:.4f}"))
         rows[-1] += (f"{record.change(task):+.1%}",)
+    if len(rows) > 1:
+        rows.append((f"{len(rows)} tasks", "mean change, plus is better", "", "", f"{record.mean_change():+.1%}"))
     dense_cost, small_cost = (record.cost[name].whole for name in ("dense", "small"))
     for unit, label in (("params", "parameters"), ("macs", "multiply-accumulates"), ("bytes", "bytes")):
         before, after = getattr(dense_cost, unit), getattr(small_cost, unit)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from math import ceil
 
 from torch import nn
-from torch.utils.data import Subset
 
 from niwaki.measure import measure
 from niwaki.recipes.recipe import Recipe
+from niwaki.recipes.samples import head, longest, size
 from niwaki.recipes.workplace import Workplace, open_workplace
 from niwaki.records import Cost
 from niwaki.train import Progress, Silent, Training, evaluate, fit
@@ -76,24 +76,23 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
     watch.note("opening the data, tracing the network and timing a few steps")
     place = open_workplace(recipe, watch)
     dense = place.build()
-    started, run = recipe.method.start(dense, place.example, place.tasks, steps=_steps(place, recipe.finetune))
+    started, run = recipe.method.start(dense, place.example(dense), place.tasks, steps=_steps(place, recipe.finetune))
     small = run.finish(started)
     stages = {"dense": (dense, recipe.training), "control": (dense, recipe.finetune), "small": (small, recipe.finetune)}
     if not recipe.control:
         del stages["control"]
-    names = [task.name for task in place.tasks]
-    costs = {model: measure(model, place.example, tasks=names) for model in (dense, small)}
+    costs = {model: measure(model, place.example(model), tasks=place.names) for model in (dense, small)}
     per_sample = _seconds_per_sample(place, dense)
     seconds = {
         stage: _steps(place, training) * _seconds_per_step(place, model, training)
-        + _validations(place, training) * len(place.splits.val) * per_sample
+        + _validations(place, training) * size(place.splits.val) * per_sample
         for stage, (model, training) in stages.items()
     }
     checkpoints = sum(costs[model].whole.bytes * _COPIES for model, _ in stages.values())
     files = costs[dense].whole.bytes + 2 * costs[small].whole.bytes
     return Forecast(
         steps={stage: _steps(place, training) for stage, (_, training) in stages.items()},
-        seconds=seconds | {"measuring": _TRIPS * len(place.measured[1]) * per_sample + _EXPORT_SECONDS},
+        seconds=seconds | {"measuring": _TRIPS * size(place.measured[1]) * per_sample + _EXPORT_SECONDS},
         disk_bytes=checkpoints + files + recipe.data.cache_bytes,
         dense=costs[dense],
         small=costs[small],
@@ -103,7 +102,7 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
 
 def _samples(place: Workplace) -> dict[str, int]:
     splits = {"train": place.splits.train, "validation": place.splits.val, "test": place.splits.test}
-    return {name: len(split) for name, split in splits.items() if split is not None}
+    return {name: size(split) for name, split in splits.items() if split is not None}
 
 
 def _validations(place: Workplace, training: Training) -> int:
@@ -111,7 +110,7 @@ def _validations(place: Workplace, training: Training) -> int:
 
 
 def _steps_per_epoch(place: Workplace, training: Training) -> int:
-    batches = max(1, len(place.splits.train) // training.batch_size)  # a last batch that is not full is dropped
+    batches = max(1, longest(place.splits.train) // training.batch_size)  # a last batch that is not full is dropped
     return ceil(batches / training.accumulate)
 
 
@@ -128,11 +127,10 @@ def _seconds_per_step(place: Workplace, model: nn.Module, training: Training) ->
 
 
 def _seconds_per_sample(place: Workplace, model: nn.Module) -> float:
-    count = min(_TRIAL_SAMPLES, len(place.splits.val))
-    some = Subset(place.splits.val, range(count))
+    some = head(place.splits.val, _TRIAL_SAMPLES)
     began = time.perf_counter()
     evaluate(model, place.tasks, some, batch_size=place.recipe.finetune.batch_size)
-    return (time.perf_counter() - began) / count
+    return (time.perf_counter() - began) / size(some)
 
 
 def _minutes(seconds: float) -> str:

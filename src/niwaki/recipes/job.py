@@ -1,12 +1,13 @@
 """The job: data in, a dense parent, a smaller model beside an equally trained control, and everything measured."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from niwaki.export import ExportResult, export
 from niwaki.files import RunDirectory, save
 from niwaki.measure import measure_latency
+from niwaki.recipes.paths import export_paths
 from niwaki.recipes.pictures import draw_scenes
 from niwaki.recipes.recipe import Recipe
 from niwaki.recipes.workplace import Workplace, open_workplace
@@ -71,7 +72,7 @@ class _Job:
                 "compression": _bill(result.record.compression, trainings),
                 "recipe": self.recipe.model_dump(mode="json"),
                 "seed": self.recipe.seed,
-                "exported": None if exported is None else exported.model_dump(mode="json"),
+                "exported": exported,
             }
         )
         self.directory.write(self.directory.record, record.to_json(indent=2))
@@ -126,24 +127,28 @@ class _Job:
         )
 
     def _save(self, model: nn.Module, path: Path) -> None:
-        save(model, path, tasks=self.place.tasks, example=self.place.example)
+        save(model, path, tasks=self.place.tasks, example=self.place.example(model))
 
-    def _export(self, small: nn.Module) -> ExportResult | None:
+    def _export(self, small: nn.Module) -> dict[str, Any] | None:
         if not self.recipe.export:
             return None
         self.progress.note("exporting to ONNX and comparing the answers")
-        return export(small, self.place.example, self.directory.onnx, tasks=self.place.tasks)
+        results = export_paths(small, self.place.paths(small), self.directory.onnx, self.place.names)
+        plain = {path: result.model_dump(mode="json") for path, result in results.items()}
+        only: dict[str, Any] = plain.get("", plain)
+        return only
 
     def _time(self, dense: nn.Module, small: nn.Module) -> Latency:
         how = self.recipe.latency
         self.progress.note(f"timing dense beside small in {', '.join(how.runtimes)}")
+        path, example = self.place.batch(small, how.batch)
         return measure_latency(
             {"dense": dense, "small": small},
-            self.place.batch(how.batch),
+            example,
             runtimes=how.runtimes,
             threads=how.threads,
             rounds=how.rounds,
-            tasks=[task.name for task in self.place.tasks],
+            tasks=[path] if path else self.place.names,
         )
 
 

@@ -1,16 +1,18 @@
-"""What a recipe names, opened and built: data, tasks, network, example."""
+"""What a recipe names, opened and built: data, tasks, network, examples."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from niwaki.contract import Example
-from niwaki.data import Splits
+from niwaki.contract import Example, answers_all, route
+from niwaki.data import Sample, Split, Splits
 from niwaki.errors import ContractError
+from niwaki.recipes.paths import as_example
 from niwaki.recipes.recipe import Recipe
+from niwaki.recipes.samples import first_target, spread
 from niwaki.tasks import Task, build_tasks
 from niwaki.train import Progress
 
@@ -25,35 +27,66 @@ class Workplace:
         recipe: The recipe they come from.
         splits: The data.
         tasks: The tasks.
-        example: One sample as a batch of one.
+        outputs: Task to the number of channels its head answers with.
     """
 
     recipe: Recipe
-    splits: Splits
+    splits: Splits[Any]
     tasks: tuple[Task, ...]
-    example: Example
+    outputs: dict[str, int]
 
     @property
-    def measured(self) -> tuple[str, Any]:
+    def names(self) -> list[str]:
+        """The tasks' names."""
+        return [task.name for task in self.tasks]
+
+    @property
+    def measured(self) -> tuple[str, Split]:
         """The split that results are measured on, and its name: the test split where there is one."""
         return ("validation", self.splits.val) if self.splits.test is None else ("test", self.splits.test)
 
     def build(self) -> nn.Module:
         """Return the dense network with fresh weights; the same weights each time."""
-        _, targets = self.splits.val[0]
-        outputs = {task.name: _channels(task, targets) for task in self.tasks}
-        return self.recipe.model.build(outputs, seed=self.recipe.seed)
+        return self.recipe.model.build(self.outputs, seed=self.recipe.seed)
 
-    def batch(self, size: int) -> Example:
-        """Return an input of random numbers with a batch of a size, to time models with."""
-        shape = self.example.args[0].shape[1:]
-        return Example(torch.rand(size, *shape, generator=torch.Generator().manual_seed(self.recipe.seed)))
+    def paths(self, model: nn.Module) -> dict[str, Example]:
+        """Return the inputs of each path through a model: a sample as a batch of one.
 
-    def scenes(self) -> list[tuple[Tensor, dict[str, Tensor]]]:
-        """Return the samples that are drawn, spread over the measured split."""
-        _, split = self.measured
-        count = min(self.recipe.pictures, len(split))
-        return [split[(index * len(split)) // count] for index in range(count)]
+        Args:
+            model: The network, dense or small.
+
+        Returns:
+            Task to the inputs of its call; a single path through all tasks has no name.
+        """
+        val = self.splits.val
+        if not isinstance(val, dict):
+            shared = Example(val[0][0][None])
+            return {"": shared} if answers_all(model) else {task: route(model, shared, task) for task in self.names}
+        own = {task: route(model, Example(val[task][0][0][None]), task) for task in self.names}
+        # A network that is not routed has one path, whatever task a sample belongs to.
+        return own if any(example.kwargs for example in own.values()) else {"": next(iter(own.values()))}
+
+    def example(self, model: nn.Module) -> Any:
+        """Return the inputs of all paths through a model: an `Example`, or a list of them."""
+        return as_example(self.paths(model))
+
+    def batch(self, model: nn.Module, size: int) -> tuple[str, Example]:
+        """Return an input of random numbers with a batch of a size, to time models with.
+
+        Args:
+            model: The network.
+            size: The batch.
+
+        Returns:
+            The task whose path it takes, if it is a task's own, and the input. The paths of a routed network are alike.
+        """
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        task, example = next(iter(self.paths(model).items()))
+        return task, example.map(lambda each: torch.rand(size, *each.shape[1:], generator=generator))
+
+    def scenes(self) -> Iterator[tuple[str, Sample]]:
+        """Yield the samples that are drawn, spread over the measured split, each with a name."""
+        return spread(self.measured[1], self.recipe.pictures)
 
 
 def open_workplace(recipe: Recipe, progress: Progress) -> Workplace:
@@ -69,24 +102,31 @@ def open_workplace(recipe: Recipe, progress: Progress) -> Workplace:
     Raises:
         DataError: When the data is not there or not as its layout says.
         SettingError: When a task is not known.
+        ContractError: When the data has no target for a task.
     """
     splits = recipe.data.open(progress=_Maker(progress))
     for note in splits.notes:
         progress.note(f"data: {note}")
     tasks = build_tasks(recipe.tasks or splits.tasks)
-    image, _ = splits.val[0]
-    return Workplace(recipe, splits, tasks, Example(image[None]))
+    return Workplace(recipe, splits, tasks, {task.name: _channels(task, splits.val) for task in tasks})
 
 
-def _channels(task: Task, targets: Mapping[str, Tensor]) -> int:
+def _channels(task: Task, split: Split) -> int:
     """Return what a task's head has to answer: a score for each class, else as many channels as its target has."""
     classes: int | None = getattr(getattr(task, "settings", None), "classes", None)
-    if classes is not None:
+    if classes is not None and not isinstance(split, dict):
         return classes
-    if task.name not in targets:
-        known = ", ".join(targets) or "none"
-        raise ContractError(f"the recipe has a task {task.name!r}, but the data has no such target; it has: {known}")
-    return int(targets[task.name].shape[0])
+    found = first_target(split, task.name)
+    if found is None:
+        raise ContractError(
+            f"the recipe has a task {task.name!r}, but the data has no such target; it has: {_targets(split)}"
+        )
+    return classes or int(found.shape[0])
+
+
+def _targets(split: Split) -> str:
+    samples = split.values() if isinstance(split, dict) else [split]
+    return ", ".join(dict.fromkeys(task for each in samples for task in each[0][1])) or "none"
 
 
 class _Maker:

@@ -85,20 +85,26 @@ class Record(RecordBase):
         sign = 1 if self.directions[task][metric] == "higher" else -1
         return sign * (small - dense) / abs(dense)
 
+    def mean_change(self) -> float:
+        """Return the mean of `change` over the tasks that have one; NaN without any."""
+        known = [change for task in self.primary if (change := self.change(task)) == change]
+        return sum(known) / len(known) if known else float("nan")
+
     def worst_first(self) -> list[str]:
         """Return the tasks, the one that lost most first."""
         return sorted(self.primary, key=lambda task: (self.change(task) == self.change(task), self.change(task)))
 
     def __str__(self) -> str:
-        lines = [f"{'task':<16}{'metric':<16}{'dense':>12}{'small':>12}{'change':>10}"]
+        wide = max(16, *(len(task) + 2 for task in self.primary)) if self.primary else 16
+        lines = [f"{'task':<{wide}}{'metric':<16}{'dense':>12}{'small':>12}{'change':>10}"]
         for task in self.worst_first():
             metric = self.primary[task]
             dense, small = (self.quality.get(name, {}).get(task, {}).get(metric, float("nan")) for name in _PAIR)
-            lines.append(f"{task:<16}{metric:<16}{dense:>12.4f}{small:>12.4f}{self.change(task):>+10.1%}")
+            lines.append(f"{task:<{wide}}{metric:<16}{dense:>12.4f}{small:>12.4f}{self.change(task):>+10.1%}")
         dense_cost, small_cost = (self.cost[name].whole for name in _PAIR)
         for unit in ("params", "macs", "bytes"):
             before, after = getattr(dense_cost, unit), getattr(small_cost, unit)
-            lines.append(f"{unit:<32}{before:>12,}{after:>12,}{(after - before) / before:>+10.1%}")
+            lines.append(f"{unit:<{wide + 16}}{before:>12,}{after:>12,}{(after - before) / before:>+10.1%}")
         return "\n".join(lines)
 
 

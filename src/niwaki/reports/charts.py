@@ -1,6 +1,7 @@
 """The charts of a report: curves of training and widths of layers, drawn by plotly."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,6 +13,9 @@ __all__ = ["curve_chart", "validation_chart", "width_chart"]
 
 _COLOURS = ("#2f6f4f", "#b5651d", "#3b6ea5", "#8e4585", "#7a7a2a", "#a23b3b")
 _POINTS = 400
+_MOST_PANELS = 6
+_COLUMNS = 3
+_AXES = {"step": "optimizer step of the stage", "epoch": "epoch of the stage"}
 _LAYOUT = {
     "template": "plotly_white",
     "paper_bgcolor": "rgba(0,0,0,0)",
@@ -21,51 +25,50 @@ _LAYOUT = {
     "legend": {"orientation": "h", "y": -0.18},
 }
 
+Stages = dict[str, list[dict[str, Any]]]
+Reader = Callable[[dict[str, Any]], float | None]
 
-def curve_chart(stages: dict[str, list[dict[str, Any]]]) -> Any | None:
+
+def curve_chart(stages: Stages, order: Sequence[str] = ()) -> Any | None:
     """Draw each task's training loss against optimizer steps, one panel a task, one line a stage.
 
     Args:
         stages: Stage to rows of `metrics.jsonl`; rows with ``loss`` are drawn.
+        order: Tasks, in the order of their panels. Of many tasks only the first are drawn, and the mean of all.
 
     Returns:
         A plotly figure, or None when no losses were written.
     """
-    tasks = _keys(stages, "loss")
+    there = dict.fromkeys(key for rows in stages.values() for row in rows for key in row.get("loss") or {})
+    tasks = sorted(there, key=lambda task: order.index(task) if task in order else len(order))
     if not tasks:
         return None
-    figure = _panels([f"{task}: training loss" for task in tasks])
-    for colour, (stage, rows) in zip(_cycle(len(stages)), stages.items(), strict=True):
-        for column, task in enumerate(tasks, 1):
-            points = [(row["step"], row["loss"][task]) for row in rows if task in row.get("loss", {})]
-            _line(figure, _thin(points), name=stage, colour=colour, column=column, smooth=True)
-    figure.update_xaxes(title_text="optimizer step of the stage")
-    return figure
+    panels = {f"{task}: training loss": _reader("loss", [(task,)]) for task in _few(tasks)}
+    if len(tasks) > _MOST_PANELS:
+        panels[f"mean of {len(tasks)} tasks: training loss"] = _reader("loss", [(task,) for task in tasks])
+    return _draw(stages, panels, x="step", smooth=True)
 
 
-def validation_chart(stages: dict[str, list[dict[str, Any]]], primary: dict[str, str]) -> Any | None:
+def validation_chart(stages: Stages, primary: Mapping[str, str], order: Sequence[str] = ()) -> Any | None:
     """Draw each task's primary metric on the validation split against epochs.
 
     Args:
         stages: Stage to rows of `metrics.jsonl`; rows with ``quality`` are drawn.
         primary: Task to its primary metric.
+        order: As for `curve_chart`; the mean is drawn where all tasks have the same metric.
 
     Returns:
         A plotly figure, or None when nothing was validated.
     """
-    if not _keys(stages, "quality"):
+    if not any(row.get("quality") for rows in stages.values() for row in rows):
         return None
-    figure = _panels([f"{task}: {metric}" for task, metric in primary.items()])
-    for colour, (stage, rows) in zip(_cycle(len(stages)), stages.items(), strict=True):
-        for column, (task, metric) in enumerate(primary.items(), 1):
-            points = [
-                (row["epoch"], row["quality"][task][metric])
-                for row in rows
-                if metric in row.get("quality", {}).get(task, {})
-            ]
-            _line(figure, points, name=stage, colour=colour, column=column, smooth=False)
-    figure.update_xaxes(title_text="epoch of the stage")
-    return figure
+    tasks = sorted(primary, key=lambda task: order.index(task) if task in order else len(order))
+    panels = {f"{task}: {primary[task]}": _reader("quality", [(task, primary[task])]) for task in _few(tasks)}
+    metrics = set(primary.values())
+    if len(tasks) > _MOST_PANELS and len(metrics) == 1:
+        every = _reader("quality", [(task, primary[task]) for task in tasks])
+        panels[f"mean of {len(tasks)} tasks: {metrics.pop()}"] = every
+    return _draw(stages, panels, x="epoch", smooth=False)
 
 
 def width_chart(plan: Plan) -> Any | None:
@@ -90,28 +93,50 @@ def width_chart(plan: Plan) -> Any | None:
     return figure
 
 
-def _keys(stages: dict[str, list[dict[str, Any]]], field: str) -> list[str]:
-    return list(dict.fromkeys(key for rows in stages.values() for row in rows for key in row.get(field) or {}))
+def _few(tasks: Sequence[str]) -> Sequence[str]:
+    return tasks if len(tasks) <= _MOST_PANELS else tasks[: _MOST_PANELS - 1]
 
 
-def _panels(titles: Sequence[str]) -> Any:
-    figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles)
-    figure.update_layout(**_LAYOUT, height=360)
+def _reader(field: str, places: Sequence[tuple[str, ...]]) -> Reader:
+    """Return what reads the mean of the values at some places of a row; None where one is missing."""
+
+    def read(row: dict[str, Any]) -> float | None:
+        values = []
+        for place in places:
+            value: Any = row.get(field)
+            for key in place:
+                value = (value or {}).get(key)
+            values.append(value)
+        return None if None in values else sum(values) / len(values)
+
+    return read
+
+
+def _draw(stages: Stages, panels: Mapping[str, Reader], *, x: str, smooth: bool) -> Any:
+    columns = min(len(panels), _COLUMNS)
+    rows = ceil(len(panels) / columns)
+    figure = make_subplots(rows=rows, cols=columns, subplot_titles=list(panels))
+    figure.update_layout(**_LAYOUT, height=60 + 300 * rows)
+    for colour, (stage, lines) in zip(_cycle(len(stages)), stages.items(), strict=True):
+        for place, read in enumerate(panels.values()):
+            points = [(line[x], value) for line in lines if (value := read(line)) is not None]
+            where = {"row": place // columns + 1, "col": place % columns + 1}
+            figure.add_trace(_line(points, stage, colour, smooth=smooth, first=place == 0), **where)
+    figure.update_xaxes(title_text=_AXES[x], row=rows)
     return figure
 
 
-def _line(figure: Any, points: list[tuple[float, float]], *, name: str, colour: str, column: int, smooth: bool) -> None:
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    figure.add_scatter(
+def _line(points: list[tuple[float, float]], name: str, colour: str, *, smooth: bool, first: bool) -> Any:
+    shown = _thin(points) if smooth else points
+    xs, ys = [x for x, _ in shown], [y for _, y in shown]
+    return go.Scatter(
         x=xs,
         y=_smoothed(ys) if smooth else ys,
         name=name,
         legendgroup=name,
-        showlegend=column == 1,
+        showlegend=first,
         mode="lines" if smooth else "lines+markers",
         line={"color": colour, "width": 2},
-        row=1,
-        col=column,
     )
 
 

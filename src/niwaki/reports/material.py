@@ -9,24 +9,41 @@ from typing import Any
 from niwaki.errors import FileError
 from niwaki.records import Record
 
-__all__ = ["Material", "Scene", "read_material"]
+__all__ = ["Answer", "Material", "Scene", "read_material"]
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a model, or the truth, says in words.
+
+    Attributes:
+        text: The class.
+        share: How sure the model is of it, from 0 to 1; the truth has none.
+        right: Whether it is the truth; None for the truth itself, or where it is not known.
+    """
+
+    text: str
+    share: float | None
+    right: bool | None
+
+
+@dataclass(frozen=True)
 class Scene:
-    """One input and the pictures that belong to it, as data URIs.
+    """One input and what belongs to it; pictures are data URIs.
 
     Attributes:
         name: The scene's number, as text.
         input: The input as a picture.
         tasks: Task to ``truth``, ``dense``, ``small`` to picture.
+        words: Task to ``truth``, ``dense``, ``small`` to what is said in words.
     """
 
     name: str
     input: str
     tasks: dict[str, dict[str, str]]
+    words: dict[str, dict[str, Answer]]
 
 
 @dataclass(frozen=True)
@@ -90,10 +107,32 @@ def _scenes(folder: Path) -> list[Scene]:
         name, _, rest = path.stem.partition(".")
         task, _, kind = rest.partition(".")
         found.setdefault(name, {}).setdefault(task, {})[kind or "input"] = _data_uri(path)
+    words = _words(folder / "answers.json")
     return [
-        Scene(name, tasks.get("input", {}).get("input", ""), {t: kinds for t, kinds in tasks.items() if t != "input"})
+        Scene(
+            name,
+            tasks.get("input", {}).get("input", ""),
+            {task: kinds for task, kinds in tasks.items() if task != "input"},
+            words.get(name, {}),
+        )
         for name, tasks in found.items()
     ]
+
+
+def _words(path: Path) -> dict[str, dict[str, dict[str, Answer]]]:
+    if not path.exists():
+        return {}
+    try:
+        scenes = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise FileError(f"{path}: no JSON ({error.msg}); run again") from None
+    return {scene: {task: _answers(kinds) for task, kinds in tasks.items()} for scene, tasks in scenes.items()}
+
+
+def _answers(kinds: dict[str, tuple[str, float | None]]) -> dict[str, Answer]:
+    truth = kinds.get("truth", (None, None))[0]
+    known = {kind: None if kind == "truth" or truth is None else text == truth for kind, (text, _) in kinds.items()}
+    return {kind: Answer(text, share, known[kind]) for kind, (text, share) in kinds.items()}
 
 
 def _data_uri(path: Path) -> str:

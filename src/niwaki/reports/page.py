@@ -9,7 +9,7 @@ from jinja2 import PackageLoader, StrictUndefined
 from niwaki.atomic import write_atomically
 from niwaki.records import Record
 from niwaki.reports.charts import curve_chart, validation_chart, width_chart
-from niwaki.reports.material import Material, read_material
+from niwaki.reports.material import Material, Scene, read_material
 from niwaki.reports.tables import cost_table, delta_table, latency_table, plan_table, quality_table, verdict
 
 __all__ = ["render", "write_report"]
@@ -55,16 +55,27 @@ def render(material: Material) -> str:
         tables=[table for table in measured if table is not None and table.rows],
         plans=[plan_table(plan) for plan in record.plans],
         charts=_charts(material),
-        scenes=material.scenes,
+        scenes=[scene for scene in material.scenes if scene.tasks],
+        cards=_cards(material),
         kinds=_KINDS,
         facts=_facts(record),
         recipe=material.recipe,
     )
 
 
+def _cards(material: Material) -> list[Scene]:
+    """Return the inputs that were answered in words, those of the task that lost most first."""
+    rank = {task: place for place, task in enumerate(material.record.worst_first())}
+    return sorted(
+        (scene for scene in material.scenes if scene.words),
+        key=lambda scene: min(rank.get(task, len(rank)) for task in scene.words),
+    )
+
+
 def _charts(material: Material) -> list[str]:
-    figures = [curve_chart(material.stages), validation_chart(material.stages, material.record.primary)]
-    figures += [width_chart(plan) for plan in material.record.plans]
+    record, worst = material.record, material.record.worst_first()
+    figures = [curve_chart(material.stages, worst), validation_chart(material.stages, record.primary, worst)]
+    figures += [width_chart(plan) for plan in record.plans]
     drawn = [figure for figure in figures if figure is not None]
     return [
         figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False, "responsive": True})

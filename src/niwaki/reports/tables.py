@@ -1,13 +1,17 @@
 """The tables of a report: records in, rows of text out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from math import isnan
+from operator import add
 
 from niwaki.records import Cost, PartCost, Plan, Record
 
 __all__ = ["Table", "cost_table", "delta_table", "latency_table", "plan_table", "quality_table", "verdict"]
 
 _TOLERANCE = 0.05
+_MOST_PARTS = 6
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def verdict(record: Record) -> str:
         record: The run's record.
 
     Returns:
-        The reduction in MACs and parameters, the measured speed, and the task that lost most.
+        The reduction in MACs and parameters, the measured speed, the task that lost most, and the mean of all.
     """
     dense, small = record.cost["dense"].whole, record.cost["small"].whole
     parts = [f"{_times(dense.macs, small.macs)} fewer MACs, {_times(dense.params, small.params)} fewer parameters"]
@@ -50,6 +54,8 @@ def verdict(record: Record) -> str:
     worst = record.worst_first()[0] if record.primary else None
     if worst is not None:
         parts.append(f"task that lost most: {worst} {record.change(worst):+.1%} {record.primary[worst]}")
+    if len(record.primary) > 1:
+        parts.append(f"mean of {len(record.primary)} tasks: {record.mean_change():+.1%}")
     return "; ".join(parts)
 
 
@@ -168,9 +174,15 @@ _UNITS = {"params": "parameters", "macs": "MACs", "bytes": "bytes"}
 
 
 def _parts(cost: Cost) -> list[tuple[str, PartCost]]:
-    branches = [(f"branch {name}", part) for name, part in cost.branches.items()]
-    heads = [(f"head {name}", part) for name, part in cost.heads.items()]
+    branches, heads = _each("branch", "branches", cost.branches), _each("head", "heads", cost.heads)
     return [("whole", cost.whole), ("trunk", cost.trunk), *branches, *heads]
+
+
+def _each(one: str, many: str, parts: Mapping[str, PartCost]) -> list[tuple[str, PartCost]]:
+    """Return parts by name; of many parts their sum."""
+    if len(parts) <= _MOST_PARTS:
+        return [(f"{one} {name}", part) for name, part in parts.items()]
+    return [(f"{len(parts)} {many} together", reduce(add, parts.values()))]
 
 
 def _change(dense: float | None, small: float | None, direction: str | None) -> float:
