@@ -4,6 +4,7 @@ from niwaki.train.bars import Bars
 from niwaki.train.compress import Baseline, Result, compress
 from niwaki.train.evaluate import evaluate
 from niwaki.train.fit import Fitted, fit
+from niwaki.train.memory import keep_freed_memory
 from niwaki.train.progress import Progress, Silent
 from niwaki.train.settings import Distillation, Training
 from niwaki.train.stage import NamedStage, Stage
@@ -22,4 +23,5 @@ __all__ = [
     "compress",
     "evaluate",
     "fit",
+    "keep_freed_memory",
 ]
