@@ -9,7 +9,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from niwaki.errors import ContractError, SettingError
 from niwaki.graph import find_channels, trace
-from niwaki.models import DeepLab, ModelSettings, ResNetUNet, SegNet, models
+from niwaki.models import (
+    VGG,
+    ConvNet,
+    DeepLab,
+    MobileNetV2,
+    ModelSettings,
+    ResNetUNet,
+    RoutedVGG,
+    SegNet,
+    SegNetMTAN,
+    models,
+)
 from niwaki.settings.base import read_settings
 
 TASKS = {"segmentation": 13, "depth": 1, "normals": 3}
@@ -20,8 +31,20 @@ SMALL: dict[str, ModelSettings] = {
     "deeplab18": DeepLab(resnet=18, width=0.125),
     "deeplab34": DeepLab(resnet=34, width=0.125),
     "deeplab50_os8": DeepLab(resnet=50, width=0.125, output_stride=8),
+    "segnet_mtan": SegNetMTAN(width=0.125, channels=(64, 128, 256), depths=(1, 2, 3)),
+    "vgg": VGG(width=0.125),
+    "vgg_os16_normed": VGG(width=0.125, output_stride=16, norm="batch", rates=(1, 2)),
+    "mobilenet_v2": MobileNetV2(width=0.125, output_stride=8, rates=(2,)),
 }
-every = pytest.mark.parametrize("settings", SMALL.values(), ids=SMALL)
+ONCE: dict[str, ModelSettings] = {
+    "convnet": ConvNet(width=0.25),
+    "routed_vgg": RoutedVGG(width=0.125),
+    "routed_vgg_shared": RoutedVGG(width=0.125, norm="shared"),
+    "routed_vgg_none": RoutedVGG(width=0.125, norm="none"),
+}
+dense = pytest.mark.parametrize("settings", SMALL.values(), ids=SMALL)
+once = pytest.mark.parametrize("settings", ONCE.values(), ids=ONCE)
+every = pytest.mark.parametrize("settings", [*SMALL.values(), *ONCE.values()], ids=[*SMALL, *ONCE])
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +53,11 @@ def _seed() -> None:
 
 
 def test_every_registered_model_has_an_entry_here() -> None:
-    assert {settings.model_dump()["kind"] for settings in SMALL.values()} == set(models.names())
+    here = {settings.model_dump()["kind"] for settings in (*SMALL.values(), *ONCE.values())}
+    assert here == set(models.names())
 
 
-@every
+@dense
 def test_maps_have_the_inputs_size_also_when_it_is_odd(settings: ModelSettings) -> None:
     net = settings.build(TASKS).eval()
     for height, width in ((64, 96), (45, 67)):
@@ -41,7 +65,7 @@ def test_maps_have_the_inputs_size_also_when_it_is_odd(settings: ModelSettings) 
         assert {t: tuple(y.shape) for t, y in answers.items()} == {t: (2, c, height, width) for t, c in TASKS.items()}
 
 
-@every
+@dense
 def test_answers_depend_on_input_and_reach_every_parameter(settings: ModelSettings) -> None:
     net = settings.build(TASKS)
     answers = net(torch.randn(2, 3, 64, 64))
@@ -52,7 +76,7 @@ def test_answers_depend_on_input_and_reach_every_parameter(settings: ModelSettin
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
-@every
+@dense
 @pytest.mark.parametrize("training", [False, True])
 def test_exports_in_both_modes_with_dynamic_batch(settings: ModelSettings, *, training: bool) -> None:
     net = settings.build(TASKS).train(training)
@@ -63,13 +87,24 @@ def test_exports_in_both_modes_with_dynamic_batch(settings: ModelSettings, *, tr
     torch.testing.assert_close(exported(x), net(x), rtol=1e-4, atol=1e-4)
 
 
-@every
+@dense
 def test_pooled_tasks_answer_once_for_the_image(settings: ModelSettings) -> None:
     settings = settings.model_copy(update={"pooled": ("scene",)})
     net = settings.build({"scene": 10, "depth": 1}).eval()
     answers = net(torch.randn(2, 3, 64, 64))
     assert tuple(answers["scene"].shape) == (2, 10)
     assert tuple(answers["depth"].shape) == (2, 1, 64, 64)
+
+
+@once
+def test_classifiers_answer_once_for_the_image(settings: ModelSettings) -> None:
+    for pooled in ((), ("a",)):
+        net = settings.model_copy(update={"pooled": pooled}).build({"a": 5, "b": 10})
+        answers = net(torch.randn(3, 3, 32, 32))
+        assert {task: tuple(y.shape) for task, y in answers.items()} == {"a": (3, 5), "b": (3, 10)}
+        assert min(answer.std(0).mean().item() for answer in answers.values()) > 1e-2
+    sum(answer.square().mean() for answer in answers.values()).backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
 @every
@@ -93,7 +128,8 @@ def test_channel_counts_are_multiples_of_8_at_any_width(settings: ModelSettings)
         with torch.device("meta"):
             net = settings.model_copy(update={"width": width})._assemble(TASKS)
         counts = {module.num_features for module in net.modules() if isinstance(module, nn.BatchNorm2d)}
-        assert all(count % (16 if width == 1 else 8) == 0 for count in counts)
+        paper = isinstance(settings, MobileNetV2)  # has 24 channels
+        assert all(count % (16 if width == 1 and not paper else 8) == 0 for count in counts)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -161,6 +197,8 @@ def test_a_network_needs_tasks_that_make_sense() -> None:
         ResNetUNet().build({"depth": 0})
     with pytest.raises(ContractError, match="names the task 'scene'"):
         ResNetUNet(pooled=("scene",)).build({"depth": 1})
+    with pytest.raises(ContractError, match="'keys' can't name a head"):
+        RoutedVGG().build({"keys": 1})
 
 
 def test_wrong_settings_name_the_field() -> None:
@@ -168,11 +206,16 @@ def test_wrong_settings_name_the_field() -> None:
         ResNetUNet(width=0)
     with pytest.raises(SettingError, match="unknown setting"):
         read_settings(ResNetUNet, {"wide": 2})
-    with pytest.raises(SettingError, match="one entry for each stage"):
-        SegNet(channels=(64, 128), depths=(2,))
+    for staged in (SegNet, SegNetMTAN, VGG, RoutedVGG):
+        with pytest.raises(SettingError, match="one entry for each stage"):
+            staged(channels=(64, 128), depths=(2,))
+    with pytest.raises(SettingError, match="at least 1 convolution"):
+        VGG(channels=(64, 128), depths=(2, 0))
+    with pytest.raises(SettingError, match="3 stages need a picture of at least 8 pixels"):
+        ConvNet(size=(32, 7))
 
 
-@every
+@dense
 def test_every_layer_but_the_answers_can_be_pruned(settings: ModelSettings) -> None:
     found = find_channels(trace(settings.build(TASKS), torch.zeros(1, 3, 64, 64)))
     assert found.unknown == ()

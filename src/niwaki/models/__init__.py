@@ -1,9 +1,28 @@
 """Ready networks, plain `nn.Module`s, and the registry that recipes name them by."""
 
 from niwaki.models.base import ModelSettings, models
+from niwaki.models.convnet import ConvNet
 from niwaki.models.deeplab import DeepLab
+from niwaki.models.mobilenet import MobileNetV2
 from niwaki.models.multitask import MultiTaskNet
 from niwaki.models.resnet_unet import ResNetUNet
+from niwaki.models.routed_vgg import RoutedVGG
 from niwaki.models.segnet import SegNet
+from niwaki.models.segnet_mtan import SegNetMTAN
+from niwaki.models.tasknets import TaskNets
+from niwaki.models.vgg import VGG
 
-__all__ = ["DeepLab", "ModelSettings", "MultiTaskNet", "ResNetUNet", "SegNet", "models"]
+__all__ = [
+    "VGG",
+    "ConvNet",
+    "DeepLab",
+    "MobileNetV2",
+    "ModelSettings",
+    "MultiTaskNet",
+    "ResNetUNet",
+    "RoutedVGG",
+    "SegNet",
+    "SegNetMTAN",
+    "TaskNets",
+    "models",
+]

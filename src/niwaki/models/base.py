@@ -9,6 +9,7 @@ from torch import nn
 
 from niwaki.errors import ContractError
 from niwaki.models.initial import initialise
+from niwaki.models.naming import check_name
 from niwaki.registry import Registry
 from niwaki.settings import Settings
 
@@ -41,17 +42,23 @@ class ModelSettings(Settings):
             A plain module whose `forward(x)` returns `dict[task, Tensor]`.
 
         Raises:
-            ContractError: When there is no task, a count is not positive, or `pooled` names a task that is not there.
+            ContractError: When there is no task, a task's name can't name a submodule, a count is not positive, or
+                `pooled` names a task that is not there.
         """
         _check(tasks_out, self.pooled)
         with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
             model = self._assemble(dict(tasks_out))
-        initialise(model, torch.Generator().manual_seed(seed))
+        self._draw(model, torch.Generator().manual_seed(seed))
         return model
 
     @abstractmethod
     def _assemble(self, tasks_out: dict[str, int]) -> nn.Module:
         """Put the layers together; their weights are drawn afterwards."""
+
+    def _draw(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Draw the first weights of what was put together."""
+        initialise(model, generator)
 
     def _wide(self, channels: int) -> int:
         """Scale a channel count by the width, to the nearest multiple of 8 and at least 8."""
@@ -65,6 +72,8 @@ models: Registry[type[ModelSettings]] = Registry("model")
 def _check(tasks_out: Mapping[str, int], pooled: tuple[str, ...]) -> None:
     if not tasks_out:
         raise ContractError("a network needs at least one task; give its output channels, such as {'depth': 1}")
+    for task in tasks_out:
+        check_name(task)
     wrong = next((task for task, channels in tasks_out.items() if channels < 1), None)
     if wrong is not None:
         raise ContractError(f"task {wrong!r} has {tasks_out[wrong]} output channels; give at least 1")

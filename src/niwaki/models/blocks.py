@@ -1,13 +1,25 @@
 """The parts ready networks are made of: convolution with norm, residual blocks, and heads for one vector per image."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BasicBlock", "Bottleneck", "PooledHead", "conv_norm", "conv_norm_relu", "residual_stage", "resize_like"]
+__all__ = [
+    "BasicBlock",
+    "Bottleneck",
+    "Level",
+    "PooledHead",
+    "conv_norm",
+    "conv_norm_relu",
+    "conv_relu",
+    "residual_stage",
+    "resize_like",
+]
 
 
 def conv_norm(
-    in_channels: int, out_channels: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1
+    in_channels: int, out_channels: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1, groups: int = 1
 ) -> nn.Sequential:
     """Return a convolution that keeps the size (divided by `stride`), and a batch norm.
 
@@ -17,20 +29,27 @@ def conv_norm(
         kernel: Odd kernel size.
         stride: Step of the convolution.
         dilation: Distance between the kernel's taps.
+        groups: Groups of the convolution.
 
     Returns:
         `[N, in, H, W] -> [N, out, ceil(H / stride), ceil(W / stride)]`.
     """
     padding = dilation * (kernel // 2)
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, bias=False)
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
 def conv_norm_relu(
     in_channels: int, out_channels: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
-    """Return `conv_norm` with a ReLU behind it; the arguments are the same."""
+    """Return `conv_norm` with a ReLU behind it, and one group; the other arguments are the same."""
     return conv_norm(in_channels, out_channels, kernel, stride=stride, dilation=dilation).append(nn.ReLU())
+
+
+def conv_relu(in_channels: int, out_channels: int, kernel: int = 3, *, dilation: int = 1) -> nn.Sequential:
+    """Return a convolution with a bias that keeps the size, and a ReLU; the arguments are those of `conv_norm`."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, 1, dilation * (kernel // 2), dilation)
+    return nn.Sequential(conv, nn.ReLU())
 
 
 def resize_like(x: Tensor, like: Tensor) -> Tensor:
@@ -143,6 +162,26 @@ class PooledHead(nn.Module):
         """Map `[N, in, H, W]` to `[N, out]`."""
         answer: Tensor = self.answer(self.pool(x).flatten(1))
         return answer
+
+
+class Level(nn.Module):
+    """Takes one of the several feature maps an encoder returned; a head's first module.
+
+    Args:
+        index: Which one; -1 is the last.
+    """
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Return the one feature map."""
+        return features[self.index]
+
+    def extra_repr(self) -> str:
+        """Return what `print` shows."""
+        return str(self.index)
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:

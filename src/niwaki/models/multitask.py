@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from niwaki.errors import ContractError
 from niwaki.models.blocks import resize_like
+from niwaki.models.naming import check_name
 
 __all__ = ["MultiTaskNet"]
 
@@ -77,8 +78,4 @@ class MultiTaskNet(nn.Module):
 def _check_head(task: object, head: object) -> None:
     if not isinstance(head, nn.Module):
         raise ContractError(f"the head of task {task!r} is a {type(head).__name__}; give an nn.Module")
-    if not isinstance(task, str) or not task or "." in task or hasattr(nn.ModuleDict(), task):
-        raise ContractError(
-            f"{task!r} can't name a head: it becomes part of parameter names, so it is text without a dot and none "
-            "of the words nn.ModuleDict keeps for itself (keys, items, values, type, ...); choose another task name"
-        )
+    check_name(task)

@@ -1,31 +1,26 @@
 """SegNet: the VGG-16 encoder with batch norm, and decoders that unpool to where each maximum was found."""
 
 from itertools import pairwise
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
-from pydantic import Field, model_validator
 from torch import Size, Tensor, nn
 from torch.nn import functional as F
 
-from niwaki.models.base import ModelSettings, models
-from niwaki.models.blocks import PooledHead, conv_norm_relu
+from niwaki.models.base import models
+from niwaki.models.blocks import Level, PooledHead, conv_norm_relu
 from niwaki.models.multitask import MultiTaskNet
+from niwaki.models.staged import StagedSettings
 
 __all__ = ["SegNet", "SegNetDecoder", "SegNetEncoder"]
 
 
 @models.register("segnet")
-class SegNet(ModelSettings):
+class SegNet(StagedSettings):
     """SegNet (Badrinarayanan et al., arXiv 1511.00561) as the plain network of multi-task papers.
 
     Attributes:
         decoder: ``per_task``: all tasks share the encoder, each has a decoder (the "split" of MTAN's tables,
             arXiv 1803.10704). ``shared``: one decoder for all, and two convolutions a task.
-        channels: Channels of the stages.
-        depths: Convolutions of each stage, as many as there are stages.
-
-    Raises:
-        SettingError: When `channels` and `depths` differ in length or a stage has no convolution.
 
     Examples:
         >>> import torch
@@ -36,17 +31,9 @@ class SegNet(ModelSettings):
 
     kind: Literal["segnet"] = "segnet"
     decoder: Literal["per_task", "shared"] = "per_task"
-    channels: tuple[int, ...] = Field(default=(64, 128, 256, 512, 512), min_length=1)
-    depths: tuple[int, ...] = Field(default=(2, 2, 3, 3, 3), min_length=1)
-
-    @model_validator(mode="after")
-    def _one_depth_a_stage(self) -> Self:
-        if len(self.channels) != len(self.depths) or min(self.depths) < 1:
-            raise ValueError("channels and depths have one entry for each stage, and a stage at least 1 convolution")
-        return self
 
     def _assemble(self, tasks_out: dict[str, int]) -> nn.Module:
-        channels = tuple(self._wide(count) for count in self.channels)
+        channels = self._counts()
         encoder = SegNetEncoder(self.in_channels, channels, self.depths)
         if self.decoder == "shared":
             trunk = nn.Sequential(encoder, SegNetDecoder(channels, self.depths))
@@ -60,7 +47,7 @@ class SegNet(ModelSettings):
 
     def _own_decoder(self, task: str, channels: tuple[int, ...], out: int) -> nn.Module:
         if task in self.pooled:
-            return nn.Sequential(DeepestOnly(), PooledHead(channels[-1], out))
+            return nn.Sequential(Level(0), PooledHead(channels[-1], out))
         return nn.Sequential(SegNetDecoder(channels, self.depths), nn.Conv2d(channels[0], out, 1))
 
 
@@ -123,14 +110,6 @@ class SegNetDecoder(nn.Module):
         for stage, index, size in backwards:
             x = stage(F.max_unpool2d(x, index, (2, 2), output_size=size))
         return x
-
-
-class DeepestOnly(nn.Module):
-    """Takes the deepest features out of what the encoder returned."""
-
-    def forward(self, pooled: Pooled) -> Tensor:
-        """Return the features alone."""
-        return pooled.features
 
 
 def _convolutions(in_channels: int, inside: int, out_channels: int, depth: int) -> nn.Sequential:
