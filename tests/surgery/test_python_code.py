@@ -94,7 +94,7 @@ def test_a_size_in_the_text_is_refused_by_the_cut_with_the_module(act: Callable[
     channels, removed = planned(model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(SurgeryError, match=r"module 'inner' \(Body\) can't run with the sizes after the cut"):
-        cut(model, plan_of(channels, removed, image()), channels=channels)
+        cut(model, plan_of(channels, removed, image()), channels=channels, form="module")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -116,7 +116,7 @@ def test_a_scale_computed_from_a_size_does_not_pass() -> None:
     model = Outer(lambda x: x * x.shape[1] ** -0.5).eval()
     channels, removed = planned(model)
     with pytest.raises(SurgeryError, match="computes a factor from a size"):
-        cut(model, plan_of(channels, removed, image()), channels=channels)
+        cut(model, plan_of(channels, removed, image()), channels=channels, form="module")
 
 
 def test_an_output_that_changes_shape_is_refused() -> None:
@@ -133,7 +133,7 @@ def test_an_output_that_changes_shape_is_refused() -> None:
     example = torch.randn(4, 3)
     channels = find(model, example)
     with pytest.raises(SurgeryError, match=r"output 'side' of the cut model is \(4,\), of the dense one \(8,\)"):
-        cut(model, plan_of(channels, choose(channels), example), channels=channels)
+        cut(model, plan_of(channels, choose(channels), example), channels=channels, form="module")
 
 
 REPAIRS = {

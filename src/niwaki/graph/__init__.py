@@ -9,6 +9,7 @@ from niwaki.graph.macs import node_macs, uncounted
 from niwaki.graph.naming import canonical_names, named_tensors
 from niwaki.graph.parts import Parts, find_parts, node_tasks
 from niwaki.graph.paths import doubled, example_from_spec
+from niwaki.graph.peephole import Shuffle, find_shuffles
 from niwaki.graph.program import Program, Traced
 from niwaki.graph.size import planned_size
 from niwaki.graph.trace import trace
@@ -20,6 +21,7 @@ __all__ = [
     "Labels",
     "Parts",
     "Program",
+    "Shuffle",
     "State",
     "Traced",
     "UnknownOperator",
@@ -29,6 +31,7 @@ __all__ = [
     "example_from_spec",
     "find_channels",
     "find_parts",
+    "find_shuffles",
     "inline_regions",
     "module_of",
     "named_tensors",

@@ -22,7 +22,7 @@ def shape_of(node: fx.Node, index: int | None = None) -> tuple[int, ...]:
         index: Which tensor, where the node returns several.
 
     Returns:
-        The sizes; a size known only at run time raises.
+        The sizes; one that may vary, such as a batch, is that of the example. A size known only at run time raises.
     """
     value = node.meta["val"]
     return tuple(int(size) for size in (value if index is None else value[index]).shape)

@@ -1,14 +1,16 @@
 """The inputs a model is exported with: an example as given, doubled for train mode, or drawn from its description."""
 
+import inspect
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
 from niwaki.errors import GraphError
 
-__all__ = ["doubled", "example_from_spec"]
+__all__ = ["doubled", "example_from_spec", "free_batch"]
 
 
 def doubled(example: Example) -> Example:
@@ -32,6 +34,30 @@ def doubled(example: Example) -> Example:
         return torch.cat([tensor, tensor]) if tensor.ndim > 0 and tensor.shape[0] == size else tensor
 
     return example.map(twice)
+
+
+def free_batch(model: nn.Module, example: Example) -> dict[str, Any]:
+    """Say to ``torch.export`` that the batch of an example may vary where the model's code lets it.
+
+    Args:
+        model: The model, for the names of its inputs.
+        example: Inputs.
+
+    Returns:
+        Name of an input to what may vary of it, in the form of ``dynamic_shapes``.
+
+    Examples:
+        >>> free_batch(nn.Linear(3, 2), Example(torch.zeros(2, 3)))
+        {'input': {0: DimHint(AUTO)}}
+    """
+    size = example.batch
+    varies = torch.export.Dim.AUTO
+
+    def batched(value: Any) -> Any:
+        return {0: varies} if isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == size else None
+
+    given = inspect.signature(model.forward).bind(*example.args, **example.kwargs).arguments
+    return {name: pytree.tree_map(batched, value) for name, value in given.items()}
 
 
 def example_from_spec(spec: dict[str, Any], seed: int) -> Example:

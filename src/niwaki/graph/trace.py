@@ -18,7 +18,7 @@ from niwaki.contract import Example, Named, as_examples, name_outputs, task_name
 from niwaki.errors import ContractError, GraphError
 from niwaki.graph.inline import inline_regions
 from niwaki.graph.naming import canonical_names, named_tensors
-from niwaki.graph.paths import doubled
+from niwaki.graph.paths import doubled, free_batch
 from niwaki.graph.program import Program, Traced
 from niwaki.modules import device_of, require_module
 from niwaki.quiet import quiet
@@ -26,7 +26,9 @@ from niwaki.quiet import quiet
 __all__ = ["trace"]
 
 
-def trace(model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None = None) -> Traced:
+def trace(
+    model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None = None, any_batch: bool = False
+) -> Traced:
     """Export a model on its examples in eval and train mode.
 
     The caller's model is left as it was, bit for bit; the programs hold its own parameters, not copies.
@@ -36,6 +38,8 @@ def trace(model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None
         example: A tensor, a tuple of positional inputs, an `Example`, or a list of these (several paths).
         tasks: Tasks or names of the outputs, in order, where the model returns a tuple or one tensor. When each of
             several examples returns one tensor, example i answers task i.
+        any_batch: Whether the programs are to run at any batch size, where the model's code lets them; both modes are
+            then read with the batch doubled, since a batch of one is taken for a constant.
 
     Returns:
         The programs with their tensors and outputs named.
@@ -57,7 +61,7 @@ def trace(model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None
     notes: list[str] = []
     for index, each in enumerate(examples):
         naming = _Naming(names, asked, index, len(examples))
-        found, remarks = _both_modes(twin, each, naming)
+        found, remarks = _both_modes(twin, each, naming, any_batch=any_batch)
         programs += found
         notes += remarks
     tensors = {names[name]: tensor for name, tensor in named_tensors(model)}
@@ -102,13 +106,15 @@ class _Naming:
         return name_outputs(result, self.tasks)
 
 
-def _both_modes(twin: nn.Module, example: Example, naming: _Naming) -> tuple[list[Program], list[str]]:
+def _both_modes(
+    twin: nn.Module, example: Example, naming: _Naming, *, any_batch: bool
+) -> tuple[list[Program], list[str]]:
     programs: list[Program] = []
     failures: list[str] = []
     misfit = _misfit(twin, example)
     for training in (False, True):
-        inputs = [*_doubled(example), example] if training else [example]
-        exported, used, failure = _export_first(twin, inputs, training=training)
+        inputs = [*_doubled(example), example] if training or (any_batch and example.batch == 1) else [example]
+        exported, used, failure = _export_first(twin, inputs, training=training, any_batch=any_batch)
         if exported is None:
             mode = "train" if training else "eval"
             failures.append(f"{mode} mode of {example!r} can't be exported: {failure}")
@@ -173,21 +179,22 @@ def _leaving_chance_alone(device: torch.device | None = None) -> Iterator[None]:
 
 
 def _export_first(
-    twin: nn.Module, inputs: list[Example], *, training: bool
+    twin: nn.Module, inputs: list[Example], *, training: bool, any_batch: bool
 ) -> tuple[ExportedProgram | None, Example, str]:
     failure = ""
     for each in inputs:
         try:
-            return _export(twin, each, training=training), each, ""
+            return _export(twin, each, training=training, any_batch=any_batch), each, ""
         except Exception as error:  # noqa: BLE001  # whatever the user's forward or torch.export raises
             failure = failure or f"{type(error).__name__}: {_first_line(error)}"
     return None, inputs[0], failure
 
 
-def _export(twin: nn.Module, example: Example, *, training: bool) -> ExportedProgram:
+def _export(twin: nn.Module, example: Example, *, training: bool, any_batch: bool) -> ExportedProgram:
     twin.train(training)
+    shapes = free_batch(twin, example) if any_batch else None
     with _leaving_chance_alone(), quiet():  # what can't be exported, torch logs and prints line by line
-        return torch.export.export(twin, example.args, example.kwargs, strict=False)
+        return torch.export.export(twin, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
 
 
 def _first_line(error: Exception) -> str:

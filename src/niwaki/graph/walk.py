@@ -204,7 +204,12 @@ def _is_static(node: fx.Node) -> bool:
     """Whether all sizes that the node reads and writes are known."""
     values = [each.meta.get("val") for each in (node, *node.all_input_nodes)]
     tensors = [each for each in torch.utils._pytree.tree_leaves(values) if isinstance(each, torch.Tensor)]  # noqa: SLF001
-    return all(isinstance(size, int) for tensor in tensors for size in tensor.shape)
+    return all(_is_known(size) for tensor in tensors for size in tensor.shape)
+
+
+def _is_known(size: int | torch.SymInt) -> bool:
+    """Whether a size is a number, or one that may vary and has the example's value."""
+    return isinstance(size, int) or size.node.has_hint()
 
 
 def _settled(edges: Edges, node: fx.Node, result: Any) -> Any:

@@ -12,6 +12,8 @@ __all__ = ["GroupPlan", "Plan", "Repair", "Slice"]
 
 Positions = tuple[tuple[int, ...], ...]
 
+_FORMS = {"module": "the model's own classes", "graph": "its exported programs at their new sizes"}
+
 
 class Slice(RecordBase):
     """Where a group's channels lie in one dimension of one tensor.
@@ -88,6 +90,8 @@ class Plan(RecordBase):
         examples: Descriptions of the inputs the model was traced with.
         asked: The request, in words.
         reached: What the plan reaches, such as ``{"macs": 0.497}`` as fractions of the dense model.
+        form: What the cut returned: ``module`` for the model's own classes, ``graph`` for its exported programs at
+            their new sizes, empty before the cut; filled in by the cut.
         repairs: Integer attributes that were repaired; filled in by the cut.
         notes: Remarks, such as a mode that could not be traced.
         sizes: Tensor to its shape before the cut, for every tensor the plan touches; filled in by the cut. With it a
@@ -100,6 +104,7 @@ class Plan(RecordBase):
     examples: tuple[dict[str, Any], ...] = ()
     asked: str = ""
     reached: dict[str, float] = {}
+    form: str = ""
     repairs: tuple[Repair, ...] = ()
     notes: tuple[str, ...] = ()
     sizes: dict[str, tuple[int, ...]] = {}
@@ -197,7 +202,8 @@ class Plan(RecordBase):
 
     def __str__(self) -> str:
         width = max([24, *(len(each.name) for each in self.groups)])
-        lines = [f"asked: {self.asked}", f"reached: {_reached(self.reached)}", ""]
+        lines = [f"asked: {self.asked}", f"reached: {_reached(self.reached)}"]
+        lines += [f"form: {_FORMS[self.form]}", ""] if self.form in _FORMS else [""]
         lines.append(f"{'group':<{width}}  {'channels':>16}  layers")
         lines += [f"{each.name:<{width}}  {_sizes(each):>16}  {_layers(each)}" for each in self.groups]
         if self.frozen:

@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -15,13 +17,16 @@ from niwaki.surgery.fields import repair_fields
 from niwaki.surgery.kept import Mask, positions_of
 from niwaki.surgery.memory import remember
 from niwaki.surgery.proof import Candidate, prove
+from niwaki.surgery.respecialise import free_channels, respecialise
 from niwaki.surgery.tensors import Positions, cut_tensors, named_tensors, removed_by
 from niwaki.surgery.wrappers import plain_name, rewrap, unwrap
 
 __all__ = ["classes_removed_by", "cut", "operate"]
 
 
-def cut(model: nn.Module, plan: PlanRecord, *, channels: Channels | None = None, verify: bool = True) -> nn.Module:
+def cut(
+    model: nn.Module, plan: PlanRecord, *, channels: Channels | None = None, verify: bool = True, form: str = ""
+) -> nn.Module:
     """Cut a model by a plan.
 
     Works on a copy: the same classes, names, types, `requires_grad` and mode; what was tied stays tied, and the kept
@@ -35,14 +40,17 @@ def cut(model: nn.Module, plan: PlanRecord, *, channels: Channels | None = None,
         channels: The channel classes the plan was made from. Without them the plan is replayed: the model is traced
             anew with inputs of the shapes that the plan tells, or not at all when `verify` is off.
         verify: Whether the cut proves itself (`prove`).
+        form: ``module`` for the model's own classes or else an error; ``graph`` for its exported programs at their new
+            sizes (`GraphModel`); empty for the form that the plan had when it was applied before, or else for modules
+            where they prove themselves, and the graph where they don't, with a note in the plan that says why.
 
     Returns:
         The cut model, which remembers the plan (`plans_of`).
 
     Raises:
-        SurgeryError: When the plan does not fit the model (the first tensor that differs is named), when Python code
-            of a module can't run with the new sizes (the module is named), or when the answers are not those of the
-            dense model with the removed channels silenced.
+        SurgeryError: When the plan does not fit the model (the first tensor that differs is named); in the form that
+            was asked for, when Python code of a module can't run with the new sizes (the module is named), or when the
+            answers are not those of the dense model with the removed channels silenced.
 
     Examples:
         >>> import torch
@@ -60,19 +68,84 @@ def cut(model: nn.Module, plan: PlanRecord, *, channels: Channels | None = None,
     dense = unwrap(model)
     removed = removed_by(plan)
     sizes = _fitting_sizes(dense, plan, removed)
-    if channels is None and verify:
+    form = form or plan.form
+    if channels is None and (verify or form == "graph"):
         channels = _channels_anew(dense, plan)
-    repairs: Iterable[Repair] = plan.repairs
+    if channels is None:
+        made = _Made(operate(dense, removed, plan.repairs), "module", tuple(plan.repairs))
+    else:
+        made = _cut_proved(_Work(dense, channels, removed, verify), form)
+    told = dict(plan) | {"form": made.form, "repairs": made.repairs}
+    told["notes"] = tuple(dict.fromkeys((*plan.notes, *made.notes)))
+    remember(made.small, PlanRecord(**told | {"sizes": sizes}))
+    return rewrap(made.small, model)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is cut: the dense model, its channel classes, the positions that go, and whether the cut proves itself."""
+
+    dense: nn.Module
+    channels: Channels
+    removed: Positions
+    verify: bool
+
+
+class _Made(NamedTuple):
+    """A cut model, its form, the attributes that were repaired, and remarks."""
+
+    small: nn.Module
+    form: str
+    repairs: tuple[Repair, ...]
     notes: tuple[str, ...] = ()
-    gone = None if channels is None else classes_removed_by(channels, removed)
-    if channels is not None and gone is not None:
-        repairs = find_repairs(dense, channels, gone)
-    small = operate(dense, removed, repairs)
-    if verify and channels is not None and gone is not None and gone.any():
-        notes = prove(Candidate(dense, small, channels, gone, lambda twin: operate(twin, removed, repairs)))
-    told = dict(plan) | {"repairs": tuple(repairs), "notes": tuple(dict.fromkeys((*plan.notes, *notes)))}
-    remember(small, PlanRecord(**told | {"sizes": sizes}))
-    return rewrap(small, model)
+
+
+def _cut_proved(work: _Work, form: str) -> _Made:
+    """Cut modules, or else, where these can't follow or don't prove themselves, the graph."""
+    if form == "graph":
+        return _cut_graph(work)
+    try:
+        return _cut_modules(work)
+    except SurgeryError as error:
+        if form == "module":
+            raise
+        try:
+            found = _cut_graph(work)
+        except SurgeryError as second:
+            raise error from second
+        return found._replace(notes=(*found.notes, f"returned as a graph, since as modules {_uncapitalised(error)}"))
+
+
+def _cut_modules(work: _Work) -> _Made:
+    gone = classes_removed_by(work.channels, work.removed)
+    repairs = find_repairs(work.dense, work.channels, gone)
+
+    def again(dense: nn.Module) -> nn.Module:
+        return operate(dense, work.removed, repairs)
+
+    small = again(work.dense)
+    notes = _proved(work, Candidate(work.dense, small, work.channels, gone, again))
+    return _Made(small, "module", tuple(repairs), notes)
+
+
+def _cut_graph(work: _Work) -> _Made:
+    channels = free_channels(work.dense, work.channels)
+    gone = classes_removed_by(channels, work.removed)
+
+    def again(dense: nn.Module) -> nn.Module:
+        return respecialise(dense, operate(dense, work.removed, ()), channels, gone)
+
+    small = again(work.dense)
+    return _Made(small, "graph", (), _proved(work, Candidate(work.dense, small, channels, gone, again)))
+
+
+def _proved(work: _Work, candidate: Candidate) -> tuple[str, ...]:
+    return prove(candidate) if work.verify and candidate.removed.any() else ()
+
+
+def _uncapitalised(error: Exception) -> str:
+    text = str(error)
+    return text[:1].lower() + text[1:]
 
 
 def operate(model: nn.Module, removed: Positions, repairs: Iterable[Repair]) -> nn.Module:

@@ -188,7 +188,7 @@ RULES: dict[str, Callable[[Step], Any]] = {
     **dict.fromkeys(_REDUCTIONS, _reduce),
     **dict.fromkeys(_PRODUCTS, _product),
     **dict.fromkeys(DROPOUTS, _identity),
-    **dict.fromkeys(("softmax", "log_softmax", "_softmax", "_log_softmax"), _softmax),
+    **dict.fromkeys(("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax"), _softmax),
     **dict.fromkeys(("layer_norm", "rms_norm"), _layer_norm),
     **dict.fromkeys(("_assert_tensor_metadata", "_assert_async", "_assert_scalar"), _nothing),
     **dict.fromkeys([f"max_pool{n}d_with_indices" for n in (1, 2, 3)], _pool),

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from niwaki.graph import State, operator_name
 from niwaki.surgery.kept import Kept, Mask, labels_of
 
-__all__ = ["SizeArgument", "integers", "size_arguments"]
+__all__ = ["NEVER", "SizeArgument", "integers", "renewed_arguments", "size_arguments"]
 
 _END = 2**62  # slices to the end carry a number near the largest integer
 
@@ -91,23 +91,42 @@ def size_arguments(node: fx.Node, states: Mapping[str, State], removed: Mask) ->
     Returns:
         One entry for each integer argument, in order; empty for operators without size arguments.
     """
+    renewed = renewed_arguments(node, states, removed)
+    if renewed is None:
+        return []
+    new = _marked(renewed)
+    return [SizeArgument(old, value) for old, value in zip(_marked(node.args), new, strict=True) if old is not None]
+
+
+def renewed_arguments(node: fx.Node, states: Mapping[str, State], removed: Mask) -> tuple[Any, ...] | None:
+    """Return the positional arguments that a node must have after a cut.
+
+    Args:
+        node: A node of an exported program.
+        states: The labels of the program's values.
+        removed: By class id, whether the class goes.
+
+    Returns:
+        The arguments, with `NEVER` for an integer that no single number can replace; None for operators without size
+        arguments.
+    """
     rule = _RULES.get(operator_name(node)) if hasattr(node.target, "_schema") else None
     if rule is None:
-        return []
+        return None
     renewed = rule(_Node(node, states, removed))
-    new = _marked((*renewed, *node.args[len(renewed) :]))
-    return [SizeArgument(old, value) for old, value in zip(_marked(node.args), new, strict=True) if old is not None]
+    return (*renewed, *node.args[len(renewed) :])
 
 
 class _Never(int):
     """Stands for a size that no single number can be."""
 
 
-_NEVER = _Never(-(2**60))
+NEVER = _Never(-(2**60))
+"""What `renewed_arguments` puts where no single number would do."""
 
 
 def _marked(value: Any) -> list[Any]:
-    return [None if number is _NEVER else number for number in integers(value)]
+    return [None if number is NEVER else number for number in integers(value)]
 
 
 def _size(old: Any, kept: Kept, dim: int) -> Any:
@@ -152,7 +171,7 @@ def _repeat(call: _Node) -> list[Any]:
         inner = dim - ahead
         within = _count(source, inner, x.meta["val"].shape) if inner >= 0 else 1
         whole = int(out.stays(dim).sum())
-        renewed.append(whole // within if within and whole % within == 0 else _NEVER)
+        renewed.append(whole // within if within and whole % within == 0 else NEVER)
     return [x, renewed]
 
 
@@ -166,7 +185,7 @@ def _before(kept: Kept, dim: int, index: Any) -> Any:
         return index
     stays = kept.stays(dim)
     if index < 0:
-        return -int(stays[index:].sum()) or (-len(stays) if index <= -len(stays) else _NEVER)
+        return -int(stays[index:].sum()) or (-len(stays) if index <= -len(stays) else NEVER)
     return int(stays[:index].sum()) if index < len(stays) else index - len(stays) + int(stays.sum())
 
 
@@ -179,7 +198,7 @@ def _slice(call: _Node) -> list[Any]:
     axis = int(dim) % len(kept.labels)
     bounds = [_before(kept, axis, start), _before(kept, axis, end)]
     if isinstance(step, int) and step > 1:
-        bounds = [_NEVER if isinstance(bound, int) else bound for bound in (start, end)]
+        bounds = [NEVER if isinstance(bound, int) else bound for bound in (start, end)]
     return [x, dim, *bounds, step][: len(call.args)]
 
 
@@ -210,7 +229,7 @@ def _split(call: _Node) -> list[Any]:
     if isinstance(size, list | tuple):
         return [x, counts]
     alike = len(set(counts[:-1])) <= 1 and counts[-1] <= counts[0]
-    return [x, counts[0] if alike else _NEVER]
+    return [x, counts[0] if alike else NEVER]
 
 
 def _layer_norm(call: _Node) -> list[Any]:

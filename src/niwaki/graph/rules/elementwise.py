@@ -31,7 +31,11 @@ def broadcast(edges: Edges, operands: Sequence[tuple[Dims, tuple[int, ...]]], ou
     return result
 
 
-@rule("copy", "where", "masked_fill", "_prelu_kernel", "relu6", "selu", "mish", "silu", "celu", "rrelu", "threshold")
+@rule(
+    "copy", "where", "masked_fill", "_prelu_kernel", "relu6", "selu", "mish", "silu", "celu", "rrelu", "threshold",
+    "hardswish", "log_sigmoid", "floor_divide", "absolute", "negative", "isclose", "multiply", "divide", "subtract",
+    "greater", "less", "not_equal", "greater_equal", "less_equal", "__and__", "__or__", "complex", "polar",
+)  # fmt: skip
 def elementwise(call: Call) -> Result:
     """Join all operands, aligned right; several results are not covered."""
     if call.many:
@@ -44,11 +48,25 @@ def elementwise(call: Call) -> Result:
     "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "bernoulli", "requires_grad",
     "softmax", "log_softmax", "_softmax", "_log_softmax", "fill", "zero", "tril", "triu", "uniform", "normal",
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "nan_to_num", "clip",
-    "resolve_conj", "resolve_neg", "_conj", "pin_memory", "cpu", "cuda",
+    "resolve_conj", "resolve_neg", "_conj", "conj", "real", "imag", "pin_memory", "cpu", "cuda", "_safe_softmax",
 )  # fmt: skip
 def same_state(call: Call) -> Result:
     """Keep the labels of the first tensor; a form that reads none, such as of ``normal``, is not covered."""
     return call.labels(call.main) if call.tensors and call.shape(call.main) == call.out else None
+
+
+@rule("view_as_real")
+def pairs_apart(call: Call) -> Result:
+    """A complex number becomes two real ones along a new last dimension."""
+    return [*call.labels(call.main), None]
+
+
+@rule("view_as_complex")
+def pairs_together(call: Call) -> Result:
+    """The last dimension, of real and imaginary part, goes."""
+    dims = call.labels(call.main)
+    call.freeze(dims[-1:])
+    return dims[:-1]
 
 
 @rule("native_dropout")

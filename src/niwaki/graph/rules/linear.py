@@ -5,7 +5,16 @@ from niwaki.graph.edges import Units
 from niwaki.graph.rules.elementwise import broadcast
 from niwaki.graph.rules.table import Result, rule
 
-__all__ = ["einsum", "linear", "matmul", "matmul_added", "scaled_dot_product_attention"]
+__all__ = [
+    "bilinear",
+    "einsum",
+    "linear",
+    "matmul",
+    "matmul_added",
+    "outer",
+    "scaled_dot_product_attention",
+    "tensordot",
+]
 
 
 @rule("linear")
@@ -70,6 +79,40 @@ def einsum(call: Call) -> Result:
         for letter, units in [(letter, units) for letter, units, size in sized if size != 1]:
             labels[letter] = call.edges.unify(labels[letter], units) if letter in labels else units
     return [labels.get(letter) for letter in output]
+
+
+@rule("tensordot")
+def tensordot(call: Call) -> Result:
+    """Contract some dimensions of one tensor with as many of another; the others pass."""
+    left, right = call.tensors[:2]
+    pairs = [(int(a) % len(call.shape(left)), int(b) % len(call.shape(right))) for a, b in _contracted(call)]
+    first, second = call.labels(left), call.labels(right)
+    for a, b in pairs:
+        call.edges.unify(first[a], second[b])
+    kept = [units for dim, units in enumerate(first) if dim not in {a for a, _ in pairs}]
+    return [*kept, *(units for dim, units in enumerate(second) if dim not in {b for _, b in pairs})]
+
+
+def _contracted(call: Call) -> list[tuple[int, int]]:
+    return list(zip(call["dims_self"], call["dims_other"], strict=True))
+
+
+@rule("bilinear")
+def bilinear(call: Call) -> Result:
+    """Two vectors meet the last dimensions of a weight whose first one is what comes out."""
+    first, second, weight = (call.labels(name) for name in ("input1", "input2", "weight"))
+    call.edges.unify(first[-1], weight[1])
+    call.edges.unify(second[-1], weight[2])
+    shapes = [(first[:-1], call.shape("input1")[:-1]), (second[:-1], call.shape("input2")[:-1])]
+    made = call.edges.unify(weight[0], call.labels("bias")[0]) if call.has("bias") else weight[0]
+    call.produces("weight", 0)
+    return [*broadcast(call.edges, shapes, call.out[:-1]), made]
+
+
+@rule("outer", "ger")
+def outer(call: Call) -> Result:
+    """Two vectors make a matrix."""
+    return [*call.labels(call.tensors[0]), *call.labels(call.tensors[1])]
 
 
 @rule("scaled_dot_product_attention")

@@ -7,7 +7,7 @@ from niwaki.graph.call import Call, Dims
 from niwaki.graph.edges import Units
 from niwaki.graph.rules.table import Result, rule
 
-__all__ = ["glu", "narrow", "select", "slice_", "split", "unbind"]
+__all__ = ["glu", "narrow", "select", "slice_", "split", "unbind", "unfold"]
 
 
 @rule(
@@ -84,6 +84,14 @@ def unbind(call: Call) -> Result:
     dims, dim = call.labels("self"), call.dim("self")
     call.edges.freeze(dims[dim])
     return [[*dims[:dim], *dims[dim + 1 :]] for _ in call.outs]
+
+
+@rule("unfold")
+def unfold(call: Call) -> Result:
+    """Freeze the dimension windows slide along; what a window holds is a new last dimension."""
+    dims, dim = call.labels("self"), call.dim("self", "dimension")
+    call.edges.freeze(dims[dim])
+    return [*dims[:dim], None, *dims[dim + 1 :], None]
 
 
 @rule("glu")

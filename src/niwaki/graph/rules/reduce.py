@@ -26,12 +26,12 @@ def _dropped(call: Call, dims: Dims) -> Dims:
 
 @rule(
     "sum", "mean", "amax", "amin", "var", "std", "prod", "norm", "logsumexp", "linalg_vector_norm", "nansum", "nanmean",
-    "all", "any", "count_nonzero",
+    "all", "any", "count_nonzero", "std_mean", "var_mean",
 )  # fmt: skip
 def reduction(call: Call) -> Result:
     """Drop the reduced dimensions without a demand."""
     dims = call.labels(call.main)
-    return _dropped(call, dims)
+    return [_dropped(call, dims) for _ in call.outs] if call.many else _dropped(call, dims)
 
 
 @rule("max", "min", "argmax", "argmin", "median", "mode", "kthvalue", "topk", "sort", "argsort", "cummax", "cummin")
