@@ -24,13 +24,19 @@ if TYPE_CHECKING:
     from niwaki.files import load as load
     from niwaki.files import save as save
     from niwaki.measure import measure as measure
+    from niwaki.methods import FPGM as FPGM
+    from niwaki.methods import Blend as Blend
+    from niwaki.methods import BNScale as BNScale
     from niwaki.methods import Chain as Chain
+    from niwaki.methods import CosPrune as CosPrune
     from niwaki.methods import Magnitude as Magnitude
     from niwaki.methods import RandomScore as RandomScore
     from niwaki.methods import StructuredPruning as StructuredPruning
+    from niwaki.methods import Taylor as Taylor
     from niwaki.methods.prune import plan as plan
     from niwaki.methods.prune import prune as prune
     from niwaki.models import MultiTaskNet as MultiTaskNet
+    from niwaki.models import TaskNets as TaskNets
     from niwaki.records import delta as delta
     from niwaki.settings import Budget as Budget
     from niwaki.surgery import Plan as Plan
@@ -63,16 +69,24 @@ _HOMES = {
     ),
     "niwaki.measure": ("measure",),
     "niwaki.methods": (
+        "FPGM",
+        "BNScale",
+        "Blend",
         "Chain",
+        "CosPrune",
         "Magnitude",
         "RandomScore",
         "StructuredPruning",
+        "Taylor",
     ),
     "niwaki.methods.prune": (
         "plan",
         "prune",
     ),
-    "niwaki.models": ("MultiTaskNet",),
+    "niwaki.models": (
+        "MultiTaskNet",
+        "TaskNets",
+    ),
     "niwaki.records": ("delta",),
     "niwaki.settings": ("Budget",),
     "niwaki.surgery": (

@@ -2,16 +2,21 @@
 
 from niwaki.methods.base import Method, Run, methods
 from niwaki.methods.chain import Chain
-from niwaki.methods.prune import Magnitude, RandomScore, StructuredPruning
+from niwaki.methods.prune import FPGM, Blend, BNScale, CosPrune, Magnitude, RandomScore, StructuredPruning, Taylor
 from niwaki.methods.prune.criteria import criteria
 
 __all__ = [
+    "FPGM",
+    "BNScale",
+    "Blend",
     "Chain",
+    "CosPrune",
     "Magnitude",
     "Method",
     "RandomScore",
     "Run",
     "StructuredPruning",
+    "Taylor",
     "criteria",
     "methods",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from niwaki.balance import Equal
 from niwaki.errors import BudgetError, ContractError, SettingError, SurgeryError
 from niwaki.methods import Magnitude, Run, StructuredPruning
-from niwaki.methods.prune.selecting import plan_round
+from niwaki.methods.prune.selecting import plan_round, read_subject
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of
 from niwaki.tasks import Depth, Segmentation, task_losses
@@ -147,7 +147,8 @@ def test_out_of_reach_is_said_before_training(make_net: Make, example: Tensor) -
 
 
 def test_a_cut_of_another_size_than_planned_is_refused(make_net: Make, example: Tensor) -> None:
-    planned = plan_round(make_net(), example, StructuredPruning(budget=Budget(channels=0.5)))
+    method = StructuredPruning(budget=Budget(channels=0.5))
+    planned = plan_round(read_subject(make_net(), example, method), method)
     small = planned.cut(make_net())
     assert sum(each.numel() for each in small.parameters()) == planned.params
     with pytest.raises(SurgeryError, match=rf"left {planned.params:,} parameters where 7 were planned"):

@@ -1,4 +1,4 @@
-"""Uniform allocation: every group keeps the same share of its channels, rounded so that layers stay fast."""
+"""Allocation: how much each layer gives, rounded so that layers stay fast."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from niwaki.methods.prune.criteria import Scores
-from niwaki.methods.prune.joint import JointProblem
+from niwaki.methods.prune.joint import JointProblem, Wishes
+from niwaki.methods.prune.spreading import Spread, Spreading, spread
 from niwaki.methods.prune.strata import Dimension, Layout, Stratum
 
 __all__ = ["Allocation", "Block", "allocate"]
@@ -23,8 +24,8 @@ _TINY = 4  # a stratum of fewer channels can't keep a share of its own: its dime
 class Block(Protocol):
     """Strata that are rounded together."""
 
-    def counts(self, share: float) -> dict[int, int]:
-        """Return stratum index to channels kept at a share in [0, 1]."""
+    def counts(self, wishes: Wishes) -> dict[int, int]:
+        """Return stratum index to channels kept, as near as may be to what every stratum should keep."""
         ...
 
     def larger(self, counts: dict[int, int]) -> dict[int, int]:
@@ -37,11 +38,10 @@ class _Alone:
     """One stratum and the sizes it may have."""
 
     index: int
-    wished: float
     sizes: tuple[int, ...]
 
-    def counts(self, share: float) -> dict[int, int]:
-        target = share * self.wished
+    def counts(self, wishes: Wishes) -> dict[int, int]:
+        target = wishes[self.index]
         return {self.index: min(self.sizes, key=lambda size: (abs(size - target), size))}
 
     def larger(self, counts: dict[int, int]) -> dict[int, int]:
@@ -57,12 +57,14 @@ class Allocation:
         blocks: The strata that are rounded together.
         scores: One score for each class, ``[classes]``.
         stuck: Stratum index to the reason why it stays whole at every share.
+        spread: How a share is spread over the strata.
     """
 
     layout: Layout
     blocks: tuple[Block, ...]
     scores: Scores
     stuck: dict[int, str]
+    spread: Spread
 
     def counts(self, share: float) -> list[dict[int, int]]:
         """Return what each block keeps at a share.
@@ -73,7 +75,8 @@ class Allocation:
         Returns:
             For each block, stratum index to channels kept.
         """
-        return [block.counts(share) for block in self.blocks]
+        wishes = self.spread.wishes(share).tolist()
+        return [block.counts(wishes) for block in self.blocks]
 
     def keep(self, counts: Iterable[dict[int, int]]) -> NDArray[np.bool_]:
         """Choose the channels: in each stratum those with the highest scores.
@@ -92,9 +95,18 @@ class Allocation:
                 stays[classes[order[: len(classes) - count]]] = False
         return stays
 
-    def share_of(self, block: dict[int, int]) -> float:
-        """Return the share of its channels that a block keeps."""
-        return sum(block.values()) / sum(self.layout.strata[index].wished for index in block)
+    def ahead(self, block: dict[int, int], share: float) -> float:
+        """Return how much more of its channels a block keeps than a share asks for; negative where it keeps less."""
+        wishes = self.spread.wishes(share)
+        more = sum(count - wishes[index] for index, count in block.items())
+        return float(more / sum(self.layout.strata[index].wished for index in block))
+
+    def reasons(self) -> NDArray[np.object_]:
+        """Return, by class id, why the class is out of reach, or an empty text."""
+        found = np.full(len(self.scores), "", dtype=object)
+        for index, reason in self.stuck.items():
+            found[self.layout.strata[index].classes] = reason
+        return found
 
     def free_channels(self, counts: Iterable[dict[int, int]]) -> int:
         """Count the channels kept in the strata that can give some.
@@ -108,12 +120,13 @@ class Allocation:
         return sum(count for block in counts for index, count in block.items() if index not in self.stuck)
 
 
-def allocate(layout: Layout, scores: Scores) -> Allocation:
+def allocate(layout: Layout, scores: Scores, spreading: Spreading = "uniform") -> Allocation:
     """Find which strata can be rounded alone and which only together.
 
     Args:
         layout: Strata, dimensions and chunks.
         scores: One score for each class, ``[classes]``.
+        spreading: How a share is spread over the strata.
 
     Returns:
         The allocation.
@@ -129,11 +142,12 @@ def allocate(layout: Layout, scores: Scores) -> Allocation:
         else:
             blocks.append(_joint(layout, members, scores))
     stuck = {}
+    nothing = [0.0] * len(layout.strata)
     for block in blocks:
-        for index, count in block.counts(0.0).items():
+        for index, count in block.counts(nothing).items():
             if count == layout.strata[index].size:
                 stuck[index] = _why_stuck(layout, index, steps[index])
-    return Allocation(layout, tuple(blocks), scores, stuck)
+    return Allocation(layout, tuple(blocks), scores, stuck, spread(spreading, layout, scores))
 
 
 @dataclass(frozen=True)
@@ -207,7 +221,7 @@ def _components(layout: Layout, tied: set[int]) -> list[list[int]]:
 def _alone(number: int, stratum: Stratum, step: _Step) -> _Alone:
     multiples = () if step.small else range(step.unit, stratum.size, step.unit)
     sizes = tuple(size for size in multiples if size >= step.least)
-    return _Alone(number, stratum.wished, (*sizes, stratum.size))
+    return _Alone(number, (*sizes, stratum.size))
 
 
 def _joint(layout: Layout, members: list[int], scores: Scores) -> JointProblem:

@@ -8,7 +8,7 @@ from niwaki.errors import BudgetError
 from niwaki.methods.prune.allocation import Allocation
 from niwaki.settings import Budget
 
-__all__ = ["Counts", "Target", "meet"]
+__all__ = ["Counts", "Target", "fill", "meet"]
 
 Counts = list[dict[int, int]]
 _HALVINGS, _CLOSE = 30, 1e-4
@@ -43,7 +43,7 @@ class Target:
 
 
 def meet(allocation: Allocation, size_of: Callable[[Counts], int], target: Target) -> Counts:
-    """Find the uniform share that fills a budget, and spend what is left step by step.
+    """Find the share that fills a budget, and spend what is left step by step (`fill`).
 
     The result is at or below the budget. Every block lies at the share or one rounding step above it, and no block that
     lies at the share can take that step any more.
@@ -59,27 +59,41 @@ def meet(allocation: Allocation, size_of: Callable[[Counts], int], target: Targe
     Raises:
         BudgetError: When even the smallest widths are larger; the message names the smallest reachable budget.
     """
-    above, below = allocation.counts(1.0), allocation.counts(0.0)
-    smallest = size_of(below)
+    smallest = size_of(allocation.counts(0.0))
     nothing_to_give = target.dense == 0 and target.budget.amount < 1
-    if size_of(above) <= target.allowed and not nothing_to_give:
-        return above
-    if smallest > target.allowed or nothing_to_give:
+    if nothing_to_give or (smallest > target.allowed and size_of(allocation.counts(1.0)) > target.allowed):
         raise BudgetError(
             f"{target.budget} is out of reach: the smallest reachable is {target.in_terms_of_budget(smallest)}; "
             "ask for that or more, or lower round_to or floor, or keep fewer layers"
         )
+    return fill(allocation, size_of, target.allowed)
+
+
+def fill(allocation: Allocation, size_of: Callable[[Counts], int], allowed: int) -> Counts:
+    """Find the largest share whose size is allowed, and spend what is left step by step.
+
+    Args:
+        allocation: Turns a share into channels kept.
+        size_of: Returns the size of a choice.
+        allowed: What may stay, in the same unit; at least the size of the smallest widths.
+
+    Returns:
+        For each block of the allocation, stratum index to channels kept.
+    """
+    above, below = allocation.counts(1.0), allocation.counts(0.0)
+    if size_of(above) <= allowed:
+        return above
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         if high - low < _CLOSE and len(_differing(below, above)) <= 1:
             break
         middle = (low + high) / 2
         counts = allocation.counts(middle)
-        if size_of(counts) <= target.allowed:
+        if size_of(counts) <= allowed:
             low, below = middle, counts
         else:
             high, above = middle, counts
-    return _spend(allocation, (below, above), high, lambda counts: size_of(counts) <= target.allowed)
+    return _spend(allocation, (below, above), high, lambda counts: size_of(counts) <= allowed)
 
 
 def _differing(below: Counts, above: Counts) -> list[int]:
@@ -89,7 +103,7 @@ def _differing(below: Counts, above: Counts) -> list[int]:
 def _spend(allocation: Allocation, ends: tuple[Counts, Counts], share: float, fits: Callable[[Counts], bool]) -> Counts:
     """Raise every block by at most one rounding step, those furthest behind the share first, while it fits."""
     chosen, above = list(ends[0]), ends[1]
-    for index in sorted(range(len(chosen)), key=lambda index: allocation.share_of(chosen[index]) - share):
+    for index in sorted(range(len(chosen)), key=lambda index: allocation.ahead(chosen[index], share)):
         block = allocation.blocks[index]
         larger = above[index] if above[index] != chosen[index] else block.larger(chosen[index])
         if larger != chosen[index] and fits([*chosen[:index], larger, *chosen[index + 1 :]]):

@@ -1,5 +1,6 @@
 """Strata that have to be rounded together, or to stay equal: a small mixed-integer program."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,10 @@ from scipy.sparse import coo_array
 
 from niwaki.methods.prune.strata import Dimension, Equality, Stratum
 
-__all__ = ["JointProblem"]
+__all__ = ["JointProblem", "Wishes"]
+
+Wishes = Sequence[float]
+"""By stratum index, how many channels the stratum should keep, before rounding."""
 
 _DIMENSION_SHARE, _STRATUM_SHARE, _WORTH = 1e3, 1e2, 1.0
 _STEPS_AHEAD = 4
@@ -59,7 +63,7 @@ class _Program:
 class JointProblem:
     """Find how many channels each of several strata keeps.
 
-    Every rounded dimension is a multiple or stays whole, and chunks stay equal. Of what is left, the asked share of
+    Every rounded dimension is a multiple or stays whole, and chunks stay equal. Of what is left, the wished width of
     each dimension comes first, then that of each stratum, then the worth of what is kept.
 
     Attributes:
@@ -76,25 +80,26 @@ class JointProblem:
     worth: dict[int, float]
     round_to: int
 
-    def counts(self, share: float) -> dict[int, int]:
+    def counts(self, wishes: Wishes) -> dict[int, int]:
         """Return how many channels each stratum keeps.
 
         Args:
-            share: The share of the channels that is to stay, in [0, 1].
+            wishes: How many each should keep.
 
         Returns:
             Stratum index to a number in [0, its size]; all of them where nothing smaller exists.
         """
         program = _Program()
-        best = max(self.worth.values()) or 1.0
+        least = min(self.worth.values())
+        best = max(self.worth.values()) - least or 1.0
         kept = {}
         count = sum(stratum.size for stratum in self.strata.values())
         for number, stratum in self.strata.items():
-            kept[number] = program.variable(stratum.size, cost=-_WORTH * self.worth[number] / best / count)
-            target = min(share * stratum.wished, stratum.size)
+            kept[number] = program.variable(stratum.size, cost=-_WORTH * (self.worth[number] - least) / best / count)
+            target = min(wishes[number], stratum.size)
             program.near([(kept[number], 1.0)], target, _STRATUM_SHARE / count)
         for dimension in self.dimensions:
-            self._fill(program, dimension, kept, share)
+            self._fill(program, dimension, kept, wishes)
         for equality in self.equalities:
             terms = [(kept[number], float(weight)) for number, weight in equality.weights]
             program.constrain(terms, -equality.constant, -equality.constant)
@@ -110,21 +115,24 @@ class JointProblem:
             counts: Stratum index to channels kept.
 
         Returns:
-            The first larger choice among the shares of the next few rounding steps.
+            The first larger choice within the next few rounding steps.
         """
-        wished = sum(stratum.wished for stratum in self.strata.values())
-        widest = max((dimension.size for dimension in self.dimensions), default=wished)
+        whole = {number: stratum.wished for number, stratum in self.strata.items()}
+        widest = max((dimension.size for dimension in self.dimensions), default=sum(whole.values()))
         for step in range(1, _STEPS_AHEAD + 1):
-            found = self.counts(sum(counts.values()) / wished + step * self.round_to / widest)
+            wishes = [0.0] * (max(counts) + 1)
+            for number, count in counts.items():
+                wishes[number] = count + whole[number] * step * self.round_to / widest
+            found = self.counts(wishes)
             if sum(found.values()) > sum(counts.values()):
                 return found
         return counts
 
-    def _fill(self, program: _Program, dimension: Dimension, kept: dict[int, int], share: float) -> None:
+    def _fill(self, program: _Program, dimension: Dimension, kept: dict[int, int], wishes: Wishes) -> None:
         terms = [(kept[number], float(width)) for number, width in dimension.widths]
-        scale = max(self.strata[number].wished / self.strata[number].size for number, _ in dimension.widths)
-        covered = dimension.size - dimension.fixed
-        target = min(share * covered * scale, covered)
+        target = min(
+            sum(width * wishes[number] for number, width in dimension.widths), dimension.size - dimension.fixed
+        )
         program.near(terms, target, _DIMENSION_SHARE * dimension.times / dimension.size)
         program.constrain(terms, dimension.least - dimension.fixed, np.inf)
         if not dimension.rounded or self.round_to == 1:

@@ -1,13 +1,14 @@
 """Which layers the user wants whole: modules, names and patterns, as parameter names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from niwaki.errors import ContractError, did_you_mean
+from niwaki.methods.prune.sides import Place
 
-__all__ = ["kept_parameters", "names_of"]
+__all__ = ["kept_parameters", "least_widths", "names_of"]
 
 
 def names_of(model: nn.Module, keep: Iterable[str | nn.Module] | str | nn.Module) -> tuple[str, ...]:
@@ -39,12 +40,13 @@ def names_of(model: nn.Module, keep: Iterable[str | nn.Module] | str | nn.Module
     return tuple(names)
 
 
-def kept_parameters(model: nn.Module, keep: Sequence[str]) -> list[str]:
+def kept_parameters(model: nn.Module, keep: Sequence[str], *, setting: str = "keep") -> list[str]:
     """Find the parameters that names and patterns stand for.
 
     Args:
         model: The model.
         keep: Names of modules or parameters, or patterns with ``*`` and ``?``; a module stands for all it holds.
+        setting: What the names were given as, for messages.
 
     Returns:
         Names of parameters, each once, in the model's order.
@@ -62,9 +64,39 @@ def kept_parameters(model: nn.Module, keep: Sequence[str]) -> list[str]:
         fitting = [name for name in parameters if any(fnmatchcase(part, pattern) for part in _owners(name))]
         if not fitting:
             hint = did_you_mean(pattern, [name for name, _ in model.named_modules() if name] + parameters)
-            raise ContractError(f"keep: {pattern!r} fits no module or parameter of the model{hint}")
+            raise ContractError(f"{setting}: {pattern!r} fits no module or parameter of the model{hint}")
         found.update(fitting)
     return [name for name in parameters if name in found]
+
+
+def least_widths(model: nn.Module, widths: Mapping[str, int], rows: Iterable[Place]) -> dict[Place, int]:
+    """Find the least widths of layers.
+
+    Args:
+        model: The model.
+        widths: Names or patterns of modules to the channels that each of their layers keeps at least.
+        rows: The weights that make channels, with their dimensions.
+
+    Returns:
+        Weight and dimension to the largest number that was asked of it.
+
+    Raises:
+        ContractError: When a name or pattern fits nothing, or no layer with channels.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(2, 8), nn.ReLU())
+        >>> least_widths(net, {"*": 4, "0": 6}, [("0.weight", 0)])
+        {('0.weight', 0): 6}
+    """
+    found: dict[Place, int] = {}
+    places = list(rows)
+    for pattern, least in widths.items():
+        names = set(kept_parameters(model, [pattern], setting="widths"))
+        fitting = [place for place in places if place[0] in names]
+        if not fitting:
+            raise ContractError(f"widths: {pattern!r} holds no layer that makes channels; name a convolution or linear")
+        found |= {place: max(least, found.get(place, 1)) for place in fitting}
+    return found
 
 
 def _owners(name: str) -> list[str]:

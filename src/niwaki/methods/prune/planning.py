@@ -1,21 +1,23 @@
 """Plan and prune: the functions for anyone's code."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Unpack
 
 from torch import nn
 
 from niwaki.contract import Named, task_names
 from niwaki.errors import SettingError, did_you_mean
+from niwaki.methods.prune.calibration import open_calibration
 from niwaki.methods.prune.keeping import names_of
-from niwaki.methods.prune.selecting import Planned, plan_round
+from niwaki.methods.prune.selecting import Planned, plan_round, read_subject
 from niwaki.methods.prune.settings import PlanOptions, Selection
 from niwaki.settings import Budget
 from niwaki.surgery import Plan, unwrap
 
 __all__ = ["plan", "prune"]
 
+_Known = tuple[Sequence[str | Named] | None, Iterable[Any] | None]
 _UNITS = ("channels", "params", "macs")
 
 
@@ -24,20 +26,24 @@ def plan(
     example: Any,
     *,
     tasks: Sequence[str | Named] | None = None,
+    data: Iterable[Any] | None = None,
     **options: Unpack[PlanOptions],
 ) -> Plan:
     """Choose the channels that stay, and change nothing.
 
-    Every output of every example keeps its shape. All groups keep the same share of their channels, rounded to
-    multiples; the share is the largest that meets the budget. `print(plan)` shows every group and every layer that was
-    left whole, with the reason; `plan.veto` and `plan.with_kept` change it, `plan.apply(model)` cuts.
+    Every output of every example keeps its shape. By default all groups keep the same share of their channels, rounded
+    to multiples; the share is the largest that meets the budget. `print(plan)` shows every group and every layer that
+    was left whole, with the reason; `plan.veto` and `plan.with_kept` change it, `plan.apply(model)` cuts.
 
     Args:
         model: Any module. It is left as it is.
         example: A tensor, a tuple of positional inputs, a `niwaki.Example`, or a list of these: one for each path.
         tasks: Tasks or their names, in the order of a tuple of outputs; None takes the outputs' own names.
+        data: Batches ``(x, {task: target})`` or ``{task: (x, target)}``, for a criterion that judges by the tasks'
+            gradients; such a criterion needs the tasks with their losses. The model runs on them in evaluation mode.
         **options: The budget as one of ``channels``, ``params``, ``macs`` (what may **stay**: a fraction, or for the
-            last two a count) or ``budget``; and ``criterion``, ``round_to``, ``floor``, ``keep``: see `PlanOptions`.
+            last two a count) or ``budget``; and ``criterion``, ``allocation``, ``scope``, ``round_to``, ``floor``,
+            ``widths``, ``keep``: see `PlanOptions`.
 
     Returns:
         The plan, with what was asked and what is reached.
@@ -46,8 +52,8 @@ def plan(
         SettingError: When an option is unknown or not allowed, or there is no budget.
         BudgetError: When the budget is out of reach; the message names the smallest reachable, or says why no group
             of channels can shrink.
-        ContractError: When the model is no module, the example does not fit it, or ``keep`` names what it does not
-            have.
+        ContractError: When the model is no module, the example does not fit it, ``keep`` or ``widths`` names what it
+            does not have, or the criterion needs batches or losses that were not given.
 
     Examples:
         >>> import torch
@@ -56,7 +62,7 @@ def plan(
         >>> [(group.name, group.size, len(group.kept)) for group in half.groups], half.reached["channels"]
         ([('0', 32, 16)], 0.5)
     """
-    return _planned(model, example, tasks, options).plan
+    return _planned(model, example, (tasks, data), options).plan
 
 
 def prune(
@@ -64,6 +70,7 @@ def prune(
     example: Any,
     *,
     tasks: Sequence[str | Named] | None = None,
+    data: Iterable[Any] | None = None,
     **options: Unpack[PlanOptions],
 ) -> nn.Module:
     """Make a smaller model: `plan`, then the cut, which proves itself.
@@ -72,6 +79,7 @@ def prune(
         model: Any module. It is left as it is.
         example: As for `plan`.
         tasks: As for `plan`.
+        data: As for `plan`.
         **options: As for `plan`.
 
     Returns:
@@ -82,8 +90,8 @@ def prune(
         SettingError: When an option is unknown or not allowed, or there is no budget.
         BudgetError: When the budget is out of reach; the message names the smallest reachable, or says why no group
             of channels can shrink.
-        ContractError: When the model is no module, the example does not fit it, or ``keep`` names what it does not
-            have.
+        ContractError: When the model is no module, the example does not fit it, ``keep`` or ``widths`` names what it
+            does not have, or the criterion needs batches or losses that were not given.
         SurgeryError: When the cut model does not give the answers of the dense one with those channels silenced.
 
     Examples:
@@ -96,15 +104,19 @@ def prune(
           (2): Conv2d(16, 5, kernel_size=(3, 3), stride=(1, 1))
         )
     """
-    planned = _planned(model, example, tasks, options)
+    planned = _planned(model, example, (tasks, data), options)
     if unreached := planned.channels.traced.unreached:
         warnings.warn(unreached, UserWarning, stacklevel=2)
     return planned.cut(model)
 
 
-def _planned(model: nn.Module, example: Any, tasks: Sequence[str | Named] | None, options: PlanOptions) -> Planned:
-    inner = unwrap(model)
-    return plan_round(inner, example, _selection(inner, options), tasks=task_names(tasks))
+def _planned(model: nn.Module, example: Any, known: _Known, options: PlanOptions) -> Planned:
+    inner, (tasks, data) = unwrap(model), known
+    selection = _selection(inner, options)
+    subject = read_subject(inner, example, selection, task_names(tasks))
+    if subject.evidence is not None:
+        subject.show(open_calibration(tasks, data, selection.calibration_batches))
+    return plan_round(subject, selection)
 
 
 def _selection(model: nn.Module, options: PlanOptions) -> Selection:

@@ -1,7 +1,7 @@
 """What is chosen when a model is pruned: one place for every default."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import Field
 from torch import nn
@@ -18,8 +18,15 @@ class Selection(Settings):
     Attributes:
         budget: What may stay.
         criterion: What a channel is worth.
+        allocation: How much each layer gives: the same share (``"uniform"``), or whatever the scores of all layers
+            together say (``"global"``), down to the floors.
+        scope: Whose channels may go: those that two or more tasks use (``"trunk"``), those that one task uses
+            (``"heads"``), or all.
+        calibration_batches: Batches of ``data`` that are looked at, where a criterion judges by the tasks' gradients
+            and no training has gone before, at least 1.
         round_to: Multiple that layers are rounded to, at least 1; a group smaller than two multiples stays whole.
         floor: Channels that a layer keeps at least, at least 1; in effect ``max(floor, round_to)``.
+        widths: Names or patterns of modules to the channels that each of their layers keeps at least.
         keep: Names or patterns (``"encoder.*"``) of modules or parameters that stay as they are: none of their channels
             goes, on neither side.
 
@@ -33,8 +40,12 @@ class Selection(Settings):
 
     budget: Budget
     criterion: Annotated[Criterion, *family(criteria)] = Magnitude()
+    allocation: Literal["uniform", "global"] = "uniform"
+    scope: Literal["all", "trunk", "heads"] = "all"
+    calibration_batches: int = Field(8, ge=1)
     round_to: int = Field(8, ge=1)
     floor: int = Field(1, ge=1)
+    widths: dict[str, Annotated[int, Field(ge=1)]] = {}
     keep: tuple[str, ...] = ()
 
 
@@ -47,8 +58,12 @@ class PlanOptions(TypedDict, total=False):
         macs: Multiply-accumulates that stay: a fraction in (0, 1] or a count.
         budget: The same as one value; exactly one of the four is given.
         criterion: What a channel is worth.
+        allocation: How much each layer gives.
+        scope: Whose channels may go.
+        calibration_batches: Batches of ``data`` that are looked at.
         round_to: Multiple that layers are rounded to.
         floor: Channels that a layer keeps at least.
+        widths: The same for some modules, by name or pattern.
         keep: Modules, names or patterns of what stays as it is.
     """
 
@@ -57,6 +72,10 @@ class PlanOptions(TypedDict, total=False):
     macs: int | float
     budget: Budget
     criterion: Criterion | dict[str, Any] | str
+    allocation: Literal["uniform", "global"]
+    scope: Literal["all", "trunk", "heads"]
+    calibration_batches: int
     round_to: int
     floor: int
+    widths: dict[str, int]
     keep: Sequence[str | nn.Module] | str | nn.Module

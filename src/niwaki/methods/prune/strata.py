@@ -23,12 +23,14 @@ class Rules:
         floor: Positions that a dimension keeps at least, at least ``round_to``.
         original: Shapes from which shares are counted: those before the first round.
         free: Dimensions without multiple and floor, such as the width of one group of a grouped convolution.
+        widths: Dimensions to the positions that they keep at least.
     """
 
     round_to: int
     floor: int
     original: Shapes
     free: frozenset[tuple[str, int]] = frozenset()
+    widths: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +98,7 @@ class _Reader:
     rules: Rules
     marks: NDArray[np.int64]
     strata: list[Stratum] = field(default_factory=list)
-    found: dict[tuple[int, int, tuple[tuple[int, int], ...], bool], int] = field(default_factory=dict)
+    found: dict[tuple[int, int, int, tuple[tuple[int, int], ...], bool], int] = field(default_factory=dict)
 
     def read(self, index: int, group: ChannelGroup) -> None:
         members = self._add_strata(index, group)
@@ -104,7 +106,8 @@ class _Reader:
             size = self.channels.traced.shapes[tensor][dim]
             parts = [(number, int(widths[channels[0]])) for number, channels in members if widths[channels[0]]]
             covered = sum(width * self.strata[number].size for number, width in parts)
-            key = (size, size - covered, tuple(parts), (tensor, dim) not in self.rules.free)
+            wanted = min(self.rules.widths.get((tensor, dim), 1), size)
+            key = (size, wanted, size - covered, tuple(parts), (tensor, dim) not in self.rules.free)
             if parts:
                 self.found[key] = self.found.get(key, 0) + 1
 
@@ -112,11 +115,11 @@ class _Reader:
         """Yield each dimension; one with fixed positions is only rounded where its channels fill no other."""
         rules = self.rules
         large = {key for key in self.found if key[-1] and key[0] >= 2 * rules.round_to}
-        full = {number for _, fixed, widths, _ in large if not fixed for number, _ in widths}
+        full = {number for _, _, fixed, widths, _ in large if not fixed for number, _ in widths}
         for key, times in self.found.items():
-            size, fixed, widths, bound = key
+            size, wanted, fixed, widths, bound = key
             rounded = key in large and not (fixed and any(number in full for number, _ in widths))
-            least = min(rules.floor, size) if bound and size >= rules.round_to else 1
+            least = max(wanted, min(rules.floor, size) if bound and size >= rules.round_to else 1)
             yield Dimension(size, fixed, widths, times, rounded, least)
 
     def _add_strata(self, index: int, group: ChannelGroup) -> list[tuple[int, NDArray[np.int64]]]:

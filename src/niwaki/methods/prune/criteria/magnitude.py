@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from niwaki.graph import Channels
 from niwaki.methods.prune.criteria.base import Criterion, Scores, criteria, parameters_of, sum_over_classes
+from niwaki.methods.prune.evidence import Evidence
 
 __all__ = ["Magnitude", "slice_magnitudes"]
 
@@ -54,7 +55,7 @@ class Magnitude(Criterion):
     kind: Literal["magnitude"] = "magnitude"
     norm: Literal[1, 2] = 2
 
-    def score(self, model: nn.Module, channels: Channels) -> Scores:
+    def score(self, model: nn.Module, channels: Channels, evidence: Evidence | None = None) -> Scores:  # noqa: ARG002 - weights are enough
         """Return the norm of each class, ``[classes]``. See `Criterion.score`."""
         slices: dict[tuple[str, int], NDArray[np.float64]] = {}
         for name, tensor in parameters_of(model, channels).items():

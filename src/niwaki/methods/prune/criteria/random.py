@@ -8,6 +8,7 @@ from torch import nn
 
 from niwaki.graph import Channels
 from niwaki.methods.prune.criteria.base import Criterion, Scores, criteria
+from niwaki.methods.prune.evidence import Evidence
 
 __all__ = ["RandomScore"]
 
@@ -27,6 +28,6 @@ class RandomScore(Criterion):
     kind: Literal["random"] = "random"
     seed: int = Field(0, ge=0)
 
-    def score(self, model: nn.Module, channels: Channels) -> Scores:  # noqa: ARG002 - chance looks at nothing
+    def score(self, model: nn.Module, channels: Channels, evidence: Evidence | None = None) -> Scores:  # noqa: ARG002 - chance looks at nothing
         """Return one random number for each class, ``[classes]``. See `Criterion.score`."""
         return np.random.default_rng(self.seed).random(len(channels.removable))

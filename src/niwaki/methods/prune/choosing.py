@@ -1,0 +1,187 @@
+"""From scores to a choice: allocate, meet the budget or go one step towards it, and count what is left."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from niwaki.errors import BudgetError
+from niwaki.graph import Channels, planned_size
+from niwaki.methods.prune.allocation import Allocation, allocate
+from niwaki.methods.prune.budget import Counts, Target, fill, meet
+from niwaki.methods.prune.criteria import Scores
+from niwaki.methods.prune.keeping import least_widths
+from niwaki.methods.prune.settings import Selection
+from niwaki.methods.prune.sides import read_sides
+from niwaki.methods.prune.strata import Rules, read_layout
+from niwaki.methods.prune.whole import Outcome, why_nothing_goes
+from niwaki.records.base import RecordBase
+
+__all__ = ["Choice", "Dense", "Problem", "Round", "choose", "output_dims"]
+
+
+class Dense(RecordBase):
+    """The size of a model before its first round.
+
+    Attributes:
+        channels: Channels of the groups that can give some.
+        params: Parameters.
+        macs: Multiply-accumulates of one forward pass of every example.
+        shapes: Tensor to shape.
+    """
+
+    channels: int
+    params: int
+    macs: int
+    shapes: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Which of several rounds is planned.
+
+    Attributes:
+        number: The round, from 1.
+        of: The number of rounds.
+        dense: The model before the first of them, None in the first.
+        remove: How many channels go, or a share of those the dense model has; None goes as far towards the budget as
+            the round's number says. The last round goes all the way.
+    """
+
+    number: int = 1
+    of: int = 1
+    dense: Dense | None = None
+    remove: int | float | None = None
+
+    @property
+    def steps_by_channels(self) -> bool:
+        """Whether this round removes a number of channels."""
+        return self.remove is not None and self.number < self.of
+
+
+class Problem(NamedTuple):
+    """What is to be chosen from: a model's channels, by their scores, for a round of a selection."""
+
+    model: nn.Module
+    channels: Channels
+    scores: Scores
+    selection: Selection
+    turn: Round
+
+
+class Choice(NamedTuple):
+    """What stays, how large that is, and whether the budget is met."""
+
+    allocation: Allocation
+    keep: NDArray[np.bool_]
+    sizes: dict[str, int]
+    dense: Dense
+    met: bool
+
+
+def choose(problem: Problem) -> Choice:
+    """Choose the channels that stay.
+
+    Args:
+        problem: Model, channels, scores, selection and round.
+
+    Returns:
+        The choice.
+
+    Raises:
+        BudgetError: When the budget is out of reach.
+        ContractError: When a least width is asked of what the model does not have.
+    """
+    selection, turn = problem.selection, problem.turn
+    allocation = _allocation(problem)
+    sizes = _Sizes(problem.channels, allocation)
+    whole = allocation.counts(1.0)
+    dense = turn.dense or Dense(**sizes.of(whole), shapes=dict(problem.channels.traced.shapes))
+    kind = selection.budget.kind
+    progress = 1.0 if turn.remove is not None else turn.number / turn.of
+    target = Target(selection.budget, getattr(dense, kind), progress)
+    _require_something(problem, allocation, short=sizes.of(whole)[kind] > target.allowed or _empty(target))
+    counts = _one_step(turn, allocation, sizes, dense)
+    met = counts is None or sizes.of(counts)[kind] <= target.allowed
+    if met or counts is None:
+        counts = meet(allocation, lambda each: sizes.of(each)[kind], target)
+    return Choice(allocation, allocation.keep(counts), sizes.of(counts), dense, met and progress == 1.0)
+
+
+def _one_step(turn: Round, allocation: Allocation, sizes: "_Sizes", dense: Dense) -> Counts | None:
+    """Take the asked number of channels away; None where that is not asked for, or none can go."""
+    if not turn.steps_by_channels:
+        return None
+    assert turn.remove is not None
+    remove = round(turn.remove * dense.channels) if isinstance(turn.remove, float) else turn.remove
+    whole, least = (sizes.of(allocation.counts(share))["channels"] for share in (1.0, 0.0))
+    if least == whole:
+        return None
+    return fill(allocation, lambda each: sizes.of(each)["channels"], max(whole - remove, least))
+
+
+def _allocation(problem: Problem) -> Allocation:
+    selection, channels, dense = problem.selection, problem.channels, problem.turn.dense
+    rules = Rules(
+        selection.round_to,
+        max(selection.floor, selection.round_to),
+        dense.shapes if dense else dict(channels.traced.shapes),
+        _group_widths(problem.model),
+        least_widths(problem.model, selection.widths, read_sides(channels).rows) if selection.widths else {},
+    )
+    return allocate(read_layout(channels, rules), problem.scores, selection.allocation)
+
+
+def _empty(target: Target) -> bool:
+    return target.dense == 0 and target.budget.amount < 1
+
+
+def _require_something(problem: Problem, allocation: Allocation, *, short: bool) -> None:
+    """Refuse a budget that asks for less of a model of which nothing can go, and say why."""
+    if not short or allocation.counts(0.0) != allocation.counts(1.0):
+        return
+    stays = np.ones(problem.channels.count, dtype=np.bool_)
+    why = why_nothing_goes(Outcome(problem.channels, stays, allocation.reasons(), output_dims(problem.model)))
+    raise BudgetError(
+        f"{problem.selection.budget} is out of reach: no group of channels can shrink ({why}); lower round_to or "
+        "floor, keep fewer layers, or give the part of the model that has layers between its input and its outputs"
+    )
+
+
+@dataclass
+class _Sizes:
+    """Channels, parameters and MACs of a choice, each computed once."""
+
+    channels: Channels
+    allocation: Allocation
+    known: dict[bytes, dict[str, int]] = field(default_factory=dict)
+
+    def of(self, counts: Counts) -> dict[str, int]:
+        keep = self.allocation.keep(counts)
+        key = keep.tobytes()
+        if key not in self.known:
+            params, macs = planned_size(self.channels, keep)
+            self.known[key] = {"channels": self.allocation.free_channels(counts), "params": params, "macs": macs}
+        return self.known[key]
+
+
+def _group_widths(model: nn.Module) -> frozenset[tuple[str, int]]:
+    """Return the dimensions that count channels inside one group of a grouped convolution."""
+    return frozenset(
+        (f"{name}.weight" if name else "weight", 1)
+        for name, module in model.named_modules()
+        if isinstance(module, _ConvNd) and module.groups > 1
+    )
+
+
+def output_dims(model: nn.Module) -> dict[str, int]:
+    """Return each weight's dimension of output channels."""
+    second = {
+        id(module.weight)
+        for module in model.modules()
+        if isinstance(module, nn.Embedding) or (isinstance(module, _ConvNd) and module.transposed)
+    }
+    return {name: int(id(weight) in second) for name, weight in model.named_parameters() if weight.ndim > 1}

@@ -1,0 +1,261 @@
+"""Pruning at work in somebody's loop: it watches, counts steps, cuts when a round is due, and remembers its plans."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from niwaki.contract import Named, task_names
+from niwaki.errors import ContractError
+from niwaki.graph import named_tensors
+from niwaki.methods.base import Run
+from niwaki.methods.prune.calibration import Calibration, open_calibration
+from niwaki.methods.prune.choosing import Dense, Round
+from niwaki.methods.prune.criteria import RandomScore
+from niwaki.methods.prune.evidence import Evidence, task_gradients
+from niwaki.methods.prune.retrain import built_anew, move_afresh, require_resettable
+from niwaki.methods.prune.selecting import Subject, plan_round, read_subject
+from niwaki.surgery import Plan, follow, plans_of, unwrap
+from niwaki.surgery.memory import recall
+from niwaki.surgery.silence import own_tensors
+
+if TYPE_CHECKING:  # the method makes its run
+    from niwaki.methods.prune.method import StructuredPruning
+
+__all__ = ["Given", "PruningRun"]
+
+
+class Given(NamedTuple):
+    """What a run was started with beside the model."""
+
+    example: Any
+    tasks: Sequence[Named] | None
+    data: Iterable[Any] | None
+
+
+class PruningRun(Run):
+    """Watches what the criterion asks for, counts steps, cuts when a round is due, and remembers its plans.
+
+    Attributes:
+        method: The settings.
+        moments: Steps after which each round cuts.
+        step: Optimizer steps so far.
+        done: Rounds so far; all of them as soon as the budget is met.
+        plans: The plans of the cuts so far.
+        dense: The size of the model before the first round.
+    """
+
+    def __init__(self, method: "StructuredPruning", moments: list[int], given: Given) -> None:
+        self.method = method
+        self.moments = moments
+        self.step = 0
+        self.done = 0
+        self.plans: list[Plan] = []
+        self.dense: Dense | None = None
+        self._given = given
+        self._texts: tuple[str, ...] = ()
+        self._subject: Subject | None = None
+        self._calibration: Calibration | None = None
+        self._thawed: tuple[str, ...] = ()
+        self._watching = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last cut is made."""
+        return self.done >= len(self.moments)
+
+    def begin(self, model: nn.Module) -> nn.Module:
+        """Read a model, check that the budget can be reached, and cut it if a round is due at once."""
+        if self.method.restarts:
+            require_resettable(model, self.method.build)
+        self._watch(model)
+        self._look_ahead()
+        return self._cut_if_due(model, None)
+
+    def go_on(self, model: nn.Module, state: Mapping[str, Any]) -> None:
+        """Watch a model that was cut by the plans of a saved run."""
+        if self.settled:
+            return
+        self._watch(model)
+        if self._evidence is not None and state.get("evidence") is not None:
+            self._evidence.load_state_dict(state["evidence"])
+
+    def penalty(self, model: nn.Module) -> Tensor:
+        """Return the criterion's penalty, until the last cut."""
+        if self.settled or self._subject is None:
+            return super().penalty(model)
+        found = self.method.criterion.penalty(unwrap(model), self._subject.channels)
+        return super().penalty(model) if found is None else found
+
+    def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
+        """Show each task's gradient to the criterion, where it judges by training batches."""
+        evidence = self._evidence
+        if self.settled or evidence is None or self.method.scored_on != "training":
+            return
+        inner = unwrap(model)
+        parameters = {name: inner.get_parameter(name) for name in evidence.parameters}
+        with torch.no_grad():
+            evidence.see(parameters, task_gradients(parameters, losses))
+
+    def after_backward(self, model: nn.Module) -> None:
+        """Leave parameters that only the criterion needs gradients of as they are."""
+        for name in self._thawed:
+            unwrap(model).get_parameter(name).grad = None
+
+    def after_step(self, model: nn.Module, optimizer: Optimizer) -> nn.Module:
+        """Count a step; cut, and let the optimizer's state follow, when a round is due.
+
+        Args:
+            model: The model of this run, which the optimizer has just changed.
+            optimizer: Holds its parameters.
+
+        Returns:
+            The model to go on with.
+
+        Raises:
+            ContractError: When the model is not the one that this run returned last.
+        """
+        self._require_own(model)
+        self.step += 1
+        return self._cut_if_due(model, optimizer)
+
+    def finish(self, model: nn.Module) -> nn.Module:
+        """Return the plain model; rounds that training ended too early for are made up by one cut to the budget.
+
+        Args:
+            model: The model of this run.
+
+        Returns:
+            The module inside any wrappers.
+
+        Raises:
+            ContractError: When the model is not the one that this run returned last, or it was to be retrained after a
+                cut that training ended too early for.
+        """
+        self._require_own(model)
+        if not self.settled:
+            if self.method.restarts and self.step:
+                raise ContractError(
+                    f"training ended after {self.step} steps, before the last cut at step {self.moments[-1]}: nothing "
+                    "was retrained; train longer, or set `until` lower"
+                )
+            model = self._cut(model, None, len(self.moments))
+        return unwrap(model)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step, the rounds done, their plans as JSON, the dense model's size, and what was gathered."""
+        dense = None if self.dense is None else self.dense.to_json()
+        evidence = None if self.settled or self._evidence is None else self._evidence.state_dict()
+        plans = [plan.to_json() for plan in self.plans]
+        return {"step": self.step, "done": self.done, "plans": plans, "dense": dense, "evidence": evidence}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a saved state; the model has to have the shape it had then, as `resume` gives it."""
+        self.step, self.done = int(state["step"]), int(state["done"])
+        self.plans = [Plan.from_json(text) for text in state["plans"]]
+        self._texts = tuple(plan.to_json() for plan in self.plans)
+        self.dense = None if state["dense"] is None else Dense.from_json(state["dense"])
+
+    @property
+    def _evidence(self) -> Evidence | None:
+        return None if self._subject is None else self._subject.evidence
+
+    def _require_own(self, model: nn.Module) -> None:
+        """Compare what the model remembers with the cuts so far: texts, because plans are long to read."""
+        remembered, made = recall(model), self._texts
+        if remembered[len(remembered) - len(made) :] != made:
+            raise ContractError(
+                f"this run has cut its model {len(made)} times, but the model given does not come from these cuts; go "
+                "on with what the run returns: use `model = run.after_step(model, optimizer)`"
+            )
+
+    def _watch(self, model: nn.Module) -> None:
+        """Read the channels of a model that will be cut, and open what its criterion looks at."""
+        inner, given, method = unwrap(model), self._given, self.method
+        self._subject = read_subject(inner, given.example, method, task_names(given.tasks))
+        evidence = self._evidence
+        self._watching = evidence is not None or method.criterion.penalty(inner, self._subject.channels) is not None
+        if evidence is None:
+            return
+        if self._calibration is None and (given.data is not None or self._needs_data()):
+            self._calibration = open_calibration(given.tasks, given.data, method.calibration_batches)
+        if method.scored_on == "training" and not self._thawed:
+            frozen = [name for name in evidence.parameters if not inner.get_parameter(name).requires_grad]
+            self._thawed = tuple(frozen)
+            _set_frozen(inner, self._thawed, frozen=False)
+
+    def _needs_data(self) -> bool:
+        return self.method.scored_on == "calibration" or self.moments[0] == 0
+
+    def _look_ahead(self) -> None:
+        """Measure the dense model and check that the budget can be reached, without a cut."""
+        if self.moments[0] > 0 and self._subject is not None:
+            blind = self.method.model_copy(update={"criterion": RandomScore()})
+            whole = Round(len(self.moments), len(self.moments))
+            self.dense = plan_round(self._subject, blind, whole).dense
+
+    def _cut_if_due(self, model: nn.Module, optimizer: Optimizer | None) -> nn.Module:
+        """Cut as often as the steps so far ask for."""
+        while not self.settled and self.step >= self.moments[self.done]:
+            model = self._cut(model, optimizer, self.done + 1)
+        return model
+
+    def _cut(self, model: nn.Module, optimizer: Optimizer | None, number: int) -> nn.Module:
+        turn = Round(number, len(self.moments), self.dense, self.method.remove)
+        planned = plan_round(self._judged(model), self.method, turn)
+        small = planned.cut(model)
+        self._subject, self.dense = None, planned.dense
+        self.done = len(self.moments) if planned.met else number
+        self.plans.append(plans_of(small)[-1])
+        self._texts += recall(small)[-1:]
+        if optimizer is not None:
+            follow(optimizer, model, small, self.plans[-1])
+        if self.settled:
+            return self._settle(small, optimizer)
+        if self._watching:
+            self._watch(small)
+        return small
+
+    def _judged(self, model: nn.Module) -> Subject:
+        """Return the model with all its criterion has to see; channels that were read before are used again."""
+        if self._subject is None or not _same_tensors(self._subject, unwrap(model)):
+            gathered = None if self._evidence is None else self._evidence.state_dict()
+            self._watch(model)
+            if gathered is not None and self._evidence is not None:
+                self._evidence.load_state_dict(gathered)
+        subject, evidence = self._subject, self._evidence
+        assert subject is not None
+        if evidence is not None and (self.method.scored_on == "calibration" or not evidence.batches):
+            calibration = self._calibration
+            if calibration is None:
+                calibration = open_calibration(self._given.tasks, self._given.data, self.method.calibration_batches)
+            subject.show(calibration)
+        return subject
+
+    def _settle(self, small: nn.Module, optimizer: Optimizer | None) -> nn.Module:
+        """After the last cut: freeze again what was frozen, let go of the batches, and start afresh where asked."""
+        _set_frozen(unwrap(small), self._thawed, frozen=True)
+        self._thawed, self._calibration = (), None
+        if not self.method.restarts:
+            return small
+        fresh = built_anew(small, self.method.build, self.method.seed)
+        self._texts = recall(fresh)[len(recall(fresh)) - len(self._texts) :]
+        if optimizer is not None:
+            move_afresh(optimizer, small, fresh)
+        return fresh
+
+
+def _set_frozen(model: nn.Module, names: Iterable[str], *, frozen: bool) -> None:
+    for name in names:
+        model.get_parameter(name).requires_grad = not frozen
+
+
+def _same_tensors(subject: Subject, model: nn.Module) -> bool:
+    """Tell whether a model still holds the tensors that its channels were read from."""
+    if subject.model is not model:
+        return False
+    now = {id(tensor) for _, tensor in named_tensors(model)}
+    held = (tensor for program in subject.channels.traced.programs for tensor in own_tensors(program).values())
+    return all(id(tensor) in now for tensor in held)
