@@ -9,15 +9,23 @@ import pytest
 from niwaki.train.memory import keep_freed_memory
 
 _FAULTS = """
-import resource, sys, torch
+import ctypes, resource, sys
 from niwaki.train.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-for turn in range(6):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    step = [torch.zeros(2**21) for _ in range(12)]
-    del step
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+faults = []
+for turn in range(4):
+    held = [libc.malloc(2**23) for _ in range(12)]
+    for each in held:
+        libc.memset(each, 1, 2**23)
+    for each in reversed(held):
+        libc.free(each)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[3] - faults[1])
 """
 
 
