@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from niwaki.balance import Equal
 from niwaki.errors import BudgetError, ContractError, SettingError, SurgeryError
 from niwaki.methods import Magnitude, Run, StructuredPruning
-from niwaki.methods.prune.selecting import plan_round, read_subject
+from niwaki.methods.prune.selecting import plan_round
+from niwaki.methods.prune.subject import read_subject
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of
 from niwaki.tasks import Depth, Segmentation, task_losses

@@ -8,17 +8,20 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from niwaki.errors import BudgetError
+from niwaki.errors import BudgetError, ContractError
 from niwaki.graph import Channels, planned_size
 from niwaki.methods.prune.allocation import Allocation, allocate
 from niwaki.methods.prune.budget import Counts, Target, fill, meet
 from niwaki.methods.prune.criteria import Scores
 from niwaki.methods.prune.keeping import least_widths
+from niwaki.methods.prune.limits import Trial, shrink
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.sides import read_sides
 from niwaki.methods.prune.strata import Rules, read_layout
+from niwaki.methods.prune.subject import Subject
 from niwaki.methods.prune.whole import Outcome, why_nothing_goes
 from niwaki.records.base import RecordBase
+from niwaki.settings import Budget
 
 __all__ = ["Choice", "Dense", "Problem", "Round", "choose", "output_dims"]
 
@@ -63,11 +66,11 @@ class Round:
 
 
 class Problem(NamedTuple):
-    """What is to be chosen from: a model's channels, by their scores, for a round of a selection."""
+    """What is to be chosen from: a model's channels that can go, by their scores, for a round of a selection."""
 
-    model: nn.Module
     channels: Channels
     scores: Scores
+    subject: Subject
     selection: Selection
     turn: Round
 
@@ -86,29 +89,46 @@ def choose(problem: Problem) -> Choice:
     """Choose the channels that stay.
 
     Args:
-        problem: Model, channels, scores, selection and round.
+        problem: Channels, scores, model, selection and round.
 
     Returns:
         The choice.
 
     Raises:
-        BudgetError: When the budget is out of reach.
-        ContractError: When a least width is asked of what the model does not have.
+        BudgetError: When the budget is out of reach, or the limits allow nothing.
+        ContractError: When a least width is asked of what the model does not have, or limits have no batches.
     """
-    selection, turn = problem.selection, problem.turn
     allocation = _allocation(problem)
     sizes = _Sizes(problem.channels, allocation)
-    whole = allocation.counts(1.0)
-    dense = turn.dense or Dense(**sizes.of(whole), shapes=dict(problem.channels.traced.shapes))
-    kind = selection.budget.kind
+    whole = sizes.of(allocation.counts(1.0))
+    dense = problem.turn.dense or Dense(**whole, shapes=dict(problem.channels.traced.shapes))
+    budget = problem.selection.budget
+    counts, met = _within_limits(problem, sizes) if budget is None else _within(budget, problem, sizes, dense)
+    return Choice(allocation, allocation.keep(counts), sizes.of(counts), dense, met)
+
+
+def _within_limits(problem: Problem, sizes: "_Sizes") -> tuple[Counts, bool]:
+    subject = problem.subject
+    if subject.calibration is None:
+        raise ContractError("limits are kept on batches: give `tasks` with their losses and `data`")
+    trial = Trial.of(subject.model, problem.channels, subject.calibration, problem.selection.limits)
+    return shrink(sizes.allocation, trial, lambda each: sizes.of(each)["macs"]), True
+
+
+def _within(budget: Budget, problem: Problem, sizes: "_Sizes", dense: Dense) -> tuple[Counts, bool]:
+    """Meet the budget, or go one step towards it; say whether it is met."""
+    turn, allocation = problem.turn, sizes.allocation
     progress = 1.0 if turn.remove is not None else turn.number / turn.of
-    target = Target(selection.budget, getattr(dense, kind), progress)
-    _require_something(problem, allocation, short=sizes.of(whole)[kind] > target.allowed or _empty(target))
+    target = Target(budget, getattr(dense, budget.kind), progress)
+
+    def size_of(counts: Counts) -> int:
+        return sizes.of(counts)[budget.kind]
+
+    _require_something(problem, allocation, short=size_of(allocation.counts(1.0)) > target.allowed or _empty(target))
     counts = _one_step(turn, allocation, sizes, dense)
-    met = counts is None or sizes.of(counts)[kind] <= target.allowed
-    if met or counts is None:
-        counts = meet(allocation, lambda each: sizes.of(each)[kind], target)
-    return Choice(allocation, allocation.keep(counts), sizes.of(counts), dense, met and progress == 1.0)
+    if counts is not None and size_of(counts) > target.allowed:
+        return counts, False
+    return meet(allocation, size_of, target), progress == 1.0
 
 
 def _one_step(turn: Round, allocation: Allocation, sizes: "_Sizes", dense: Dense) -> Counts | None:
@@ -129,8 +149,8 @@ def _allocation(problem: Problem) -> Allocation:
         selection.round_to,
         max(selection.floor, selection.round_to),
         dense.shapes if dense else dict(channels.traced.shapes),
-        _group_widths(problem.model),
-        least_widths(problem.model, selection.widths, read_sides(channels).rows) if selection.widths else {},
+        _group_widths(problem.subject.model),
+        least_widths(problem.subject.model, selection.widths, read_sides(channels).rows) if selection.widths else {},
     )
     return allocate(read_layout(channels, rules), problem.scores, selection.allocation)
 
@@ -144,7 +164,7 @@ def _require_something(problem: Problem, allocation: Allocation, *, short: bool)
     if not short or allocation.counts(0.0) != allocation.counts(1.0):
         return
     stays = np.ones(problem.channels.count, dtype=np.bool_)
-    why = why_nothing_goes(Outcome(problem.channels, stays, allocation.reasons(), output_dims(problem.model)))
+    why = why_nothing_goes(Outcome(problem.channels, stays, allocation.reasons(), output_dims(problem.subject.model)))
     raise BudgetError(
         f"{problem.selection.budget} is out of reach: no group of channels can shrink ({why}); lower round_to or "
         "floor, keep fewer layers, or give the part of the model that has layers between its input and its outputs"

@@ -44,7 +44,7 @@ class StructuredPruning(Selection, Method):
         seed: Seed of the random weights.
 
     Raises:
-        SettingError: When the budget is missing or a value is not allowed.
+        SettingError: When budget and limits are missing, or a value is not allowed.
 
     Examples:
         >>> method = StructuredPruning(budget={"macs": 0.5}, rounds=4)
@@ -85,6 +85,12 @@ class StructuredPruning(Selection, Method):
             raise ValueError(f"remove as a share lies in (0, 1), a number is written as an int; got {self.remove:g}")
         if self.every is not None and (self.rounds > 1 or self.begin >= self.until):
             raise ValueError(f"every={self.every} needs rounds=1 and begin before until: it says itself when it cuts")
+        return self
+
+    @model_validator(mode="after")
+    def _limits_at_once(self) -> Self:
+        if self.limits and (self.rounds > 1 or self.every is not None):
+            raise ValueError("limits are kept in one cut, since they say of no step how far it goes; give rounds=1")
         return self
 
     @model_validator(mode="after")

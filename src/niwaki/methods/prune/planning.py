@@ -10,8 +10,9 @@ from niwaki.contract import Named, task_names
 from niwaki.errors import SettingError, did_you_mean
 from niwaki.methods.prune.calibration import open_calibration
 from niwaki.methods.prune.keeping import names_of
-from niwaki.methods.prune.selecting import Planned, plan_round, read_subject
+from niwaki.methods.prune.selecting import Planned, plan_round
 from niwaki.methods.prune.settings import PlanOptions, Selection
+from niwaki.methods.prune.subject import read_subject
 from niwaki.settings import Budget
 from niwaki.surgery import Plan, unwrap
 
@@ -41,17 +42,17 @@ def plan(
         tasks: Tasks or their names, in the order of a tuple of outputs; None takes the outputs' own names.
         data: Batches ``(x, {task: target})`` or ``{task: (x, target)}``, for a criterion that judges by the tasks'
             gradients; such a criterion needs the tasks with their losses. The model runs on them in evaluation mode.
-        **options: The budget as one of ``channels``, ``params``, ``macs`` (what may **stay**: a fraction, or for the
-            last two a count) or ``budget``; and ``criterion``, ``allocation``, ``scope``, ``round_to``, ``floor``,
-            ``widths``, ``keep``: see `PlanOptions`.
+        **options: The goal as one of ``channels``, ``params``, ``macs`` (what may **stay**: a fraction, or for the last
+            two a count), ``budget`` or ``limits`` (what each task's loss may rise by, on ``data``); and the options of
+            `PlanOptions`: ``criterion``, ``allocation``, ``scope``, ``round_to``, ``floor``, ``widths``, ``keep``.
 
     Returns:
         The plan, with what was asked and what is reached.
 
     Raises:
-        SettingError: When an option is unknown or not allowed, or there is no budget.
-        BudgetError: When the budget is out of reach; the message names the smallest reachable, or says why no group
-            of channels can shrink.
+        SettingError: When an option is unknown or not allowed, or there is no goal.
+        BudgetError: When the budget is out of reach, and the message names the smallest reachable or says why no group
+            of channels can shrink; or when the limits allow nothing.
         ContractError: When the model is no module, the example does not fit it, ``keep`` or ``widths`` names what it
             does not have, or the criterion needs batches or losses that were not given.
 
@@ -87,9 +88,9 @@ def prune(
         modules that no example reaches: what feeds them may have shrunk.
 
     Raises:
-        SettingError: When an option is unknown or not allowed, or there is no budget.
-        BudgetError: When the budget is out of reach; the message names the smallest reachable, or says why no group
-            of channels can shrink.
+        SettingError: When an option is unknown or not allowed, or there is no goal.
+        BudgetError: When the budget is out of reach, and the message names the smallest reachable or says why no group
+            of channels can shrink; or when the limits allow nothing.
         ContractError: When the model is no module, the example does not fit it, ``keep`` or ``widths`` names what it
             does not have, or the criterion needs batches or losses that were not given.
         SurgeryError: When the cut model does not give the answers of the dense one with those channels silenced.
@@ -114,8 +115,8 @@ def _planned(model: nn.Module, example: Any, known: _Known, options: PlanOptions
     inner, (tasks, data) = unwrap(model), known
     selection = _selection(inner, options)
     subject = read_subject(inner, example, selection, task_names(tasks))
-    if subject.evidence is not None:
-        subject.show(open_calibration(tasks, data, selection.calibration_batches))
+    if subject.evidence is not None or selection.limits:
+        subject = subject.looked_at(open_calibration(tasks, data, selection.calibration_batches))
     return plan_round(subject, selection)
 
 
@@ -128,10 +129,11 @@ def _selection(model: nn.Module, options: PlanOptions) -> Selection:
                 f"pruning has no option {name!r}; its options are {', '.join(known)}{did_you_mean(name, known)}"
             )
     units = {unit: values.pop(unit) for unit in _UNITS if unit in values}
-    if len(units) + ("budget" in values) != 1:
+    goals = len(units) + ("budget" in values) + ("limits" in values)
+    if goals != 1:
         raise SettingError(
-            "pruning needs exactly one budget, what may stay: channels=0.5, params=2_000_000, macs=0.5 or "
-            f"budget=nw.Budget(...); got {len(units) + ('budget' in values)}"
+            "pruning needs exactly one goal: what may stay (channels=0.5, params=2_000_000, macs=0.5 or "
+            f"budget=nw.Budget(...)) or what each task may lose (limits={{'depth': 0.02, '*': 0.05}}); got {goals}"
         )
     if units:
         values["budget"] = Budget(**units)

@@ -1,6 +1,7 @@
 """Pruning at work in somebody's loop: it watches, counts steps, cuts when a round is due, and remembers its plans."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -16,7 +17,8 @@ from niwaki.methods.prune.choosing import Dense, Round
 from niwaki.methods.prune.criteria import RandomScore
 from niwaki.methods.prune.evidence import Evidence, task_gradients
 from niwaki.methods.prune.retrain import built_anew, move_afresh, require_resettable
-from niwaki.methods.prune.selecting import Subject, plan_round, read_subject
+from niwaki.methods.prune.selecting import plan_round
+from niwaki.methods.prune.subject import Subject, read_subject
 from niwaki.surgery import Plan, follow, plans_of, unwrap
 from niwaki.surgery.memory import recall
 from niwaki.surgery.silence import own_tensors
@@ -177,21 +179,21 @@ class PruningRun(Run):
         self._subject = read_subject(inner, given.example, method, task_names(given.tasks))
         evidence = self._evidence
         self._watching = evidence is not None or method.criterion.penalty(inner, self._subject.channels) is not None
-        if evidence is None:
+        if evidence is None and not method.limits:
             return
         if self._calibration is None and (given.data is not None or self._needs_data()):
             self._calibration = open_calibration(given.tasks, given.data, method.calibration_batches)
-        if method.scored_on == "training" and not self._thawed:
+        if evidence is not None and method.scored_on == "training" and not self._thawed:
             frozen = [name for name in evidence.parameters if not inner.get_parameter(name).requires_grad]
             self._thawed = tuple(frozen)
             _set_frozen(inner, self._thawed, frozen=False)
 
     def _needs_data(self) -> bool:
-        return self.method.scored_on == "calibration" or self.moments[0] == 0
+        return self.method.scored_on == "calibration" or self.moments[0] == 0 or bool(self.method.limits)
 
     def _look_ahead(self) -> None:
         """Measure the dense model and check that the budget can be reached, without a cut."""
-        if self.moments[0] > 0 and self._subject is not None:
+        if self.moments[0] > 0 and self._subject is not None and not self.method.limits:
             blind = self.method.model_copy(update={"criterion": RandomScore()})
             whole = Round(len(self.moments), len(self.moments))
             self.dense = plan_round(self._subject, blind, whole).dense
@@ -227,12 +229,12 @@ class PruningRun(Run):
                 self._evidence.load_state_dict(gathered)
         subject, evidence = self._subject, self._evidence
         assert subject is not None
-        if evidence is not None and (self.method.scored_on == "calibration" or not evidence.batches):
-            calibration = self._calibration
-            if calibration is None:
-                calibration = open_calibration(self._given.tasks, self._given.data, self.method.calibration_batches)
-            subject.show(calibration)
-        return subject
+        blank = evidence is not None and (self.method.scored_on == "calibration" or not evidence.batches)
+        if blank and self._calibration is None:
+            self._calibration = open_calibration(self._given.tasks, self._given.data, self.method.calibration_batches)
+        if blank and self._calibration is not None:
+            return subject.looked_at(self._calibration)
+        return replace(subject, calibration=self._calibration)
 
     def _settle(self, small: nn.Module, optimizer: Optimizer | None) -> nn.Module:
         """After the last cut: freeze again what was frozen, let go of the batches, and start afresh where asked."""

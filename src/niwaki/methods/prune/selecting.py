@@ -1,47 +1,19 @@
 """From a model and a selection to a plan: trace, score, choose, write down."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
 from niwaki.contract import as_examples, describe_example
 from niwaki.errors import SurgeryError
-from niwaki.graph import Channels, find_channels, trace
-from niwaki.methods.prune.calibration import Calibration
+from niwaki.graph import Channels
 from niwaki.methods.prune.choosing import Choice, Dense, Problem, Round, choose, output_dims
-from niwaki.methods.prune.evidence import Evidence
-from niwaki.methods.prune.keeping import kept_parameters
-from niwaki.methods.prune.scope import inside
 from niwaki.methods.prune.settings import Selection
+from niwaki.methods.prune.subject import Subject
 from niwaki.methods.prune.whole import Outcome, outcomes
 from niwaki.surgery import Plan, cut, find_literal_sizes
 
-__all__ = ["Planned", "Subject", "plan_round", "read_subject"]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model that was read: its channels, what was seen of them, and the example they were read from.
-
-    Attributes:
-        model: The model, unwrapped.
-        example: Its inputs.
-        channels: The channel classes that may go by the selection.
-        evidence: What the criterion gathers, or None where weights are enough.
-    """
-
-    model: nn.Module
-    example: Any
-    channels: Channels
-    evidence: Evidence | None
-
-    def show(self, calibration: Calibration) -> "Subject":
-        """Show calibration batches to the criterion, where it looks at any."""
-        if self.evidence is not None:
-            calibration.show(self.model, self.evidence)
-        return self
+__all__ = ["Planned", "plan_round"]
 
 
 class Planned(NamedTuple):
@@ -69,27 +41,6 @@ class Planned(NamedTuple):
         return small
 
 
-def read_subject(model: nn.Module, example: Any, selection: Selection, tasks: Sequence[str] | None = None) -> Subject:
-    """Read a model's channels.
-
-    Args:
-        model: The model, unwrapped; it stays as it is.
-        example: A tensor, a tuple of positional inputs, a `niwaki.Example`, or a list of these.
-        selection: What is chosen, and how.
-        tasks: Names of the outputs, or None.
-
-    Returns:
-        The model with the channels that may go.
-
-    Raises:
-        ContractError: When ``keep`` names what the model does not have.
-    """
-    traced = trace(model, example, tasks=tasks)
-    channels = find_channels(traced, keep=kept_parameters(model, selection.keep))
-    channels = inside(channels, selection.scope)
-    return Subject(model, example, channels, selection.criterion.gather(channels))
-
-
 def plan_round(subject: Subject, selection: Selection, turn: Round | None = None) -> Planned:
     """Plan one round of pruning.
 
@@ -108,11 +59,11 @@ def plan_round(subject: Subject, selection: Selection, turn: Round | None = None
     turn, model, channels = turn or Round(), subject.model, subject.channels
     scores = selection.criterion.score(model, channels, subject.evidence)
     notes = selection.criterion.notes(channels, subject.evidence)
-    chosen = choose(Problem(model, channels, scores, selection, turn))
+    chosen = choose(Problem(channels, scores, subject, selection, turn))
     while faults := [each for each in find_literal_sizes(model, channels, ~chosen.keep) if len(each.classes)]:
         for fault in faults:
             channels = channels.freeze(fault.classes, str(fault))
-        chosen = choose(Problem(model, channels, scores, selection, turn))
+        chosen = choose(Problem(channels, scores, subject, selection, turn))
     groups, frozen = outcomes(Outcome(channels, chosen.keep, chosen.allocation.reasons(), output_dims(model)))
     unreached = channels.traced.unreached
     plan = Plan(
@@ -132,7 +83,9 @@ def _reached(chosen: Choice) -> dict[str, float]:
 
 
 def _asked(selection: Selection, turn: Round) -> str:
-    budget = str(selection.budget).removeprefix("Budget(").removesuffix(")")
+    goal = str(selection.budget).removeprefix("Budget(").removesuffix(")")
+    if selection.budget is None:
+        goal = ", ".join(f"{task} loses at most {limit:.3g}" for task, limit in selection.limits.items())
     options = [f"{name}={value}" for name, value in selection.criterion if name != "kind"]
     criterion = f"{selection.criterion.kind}({', '.join(options)})"
     others = [
@@ -142,7 +95,7 @@ def _asked(selection: Selection, turn: Round) -> str:
     steps = f", {turn.remove} channels" if turn.remove is not None else ""
     rounds = f"round {turn.number} of {turn.of}" if turn.remove is None else f"round {turn.number}{steps}"
     sizes = [f"round_to={selection.round_to}", f"floor={selection.floor}"]
-    return ", ".join([budget, f"criterion={criterion}", *others, *sizes, *least, *([rounds] if turn.of > 1 else [])])
+    return ", ".join([goal, f"criterion={criterion}", *others, *sizes, *least, *([rounds] if turn.of > 1 else [])])
 
 
 _PLAIN = ("uniform", "all")

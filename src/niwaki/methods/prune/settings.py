@@ -1,9 +1,9 @@
 """What is chosen when a model is pruned: one place for every default."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, Self, TypedDict
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from niwaki.methods.prune.criteria import Criterion, Magnitude, criteria
@@ -16,14 +16,16 @@ class Selection(Settings):
     """Which channels go.
 
     Attributes:
-        budget: What may stay.
+        budget: What may stay; or else
+        limits: Task names or patterns to the share by which the task's loss may rise: ``{"depth": 0.02, "*": 0.05}``.
+            The smallest network that keeps them on the calibration batches is looked for, layer by layer (`shrink`).
         criterion: What a channel is worth.
         allocation: How much each layer gives: the same share (``"uniform"``), or whatever the scores of all layers
-            together say (``"global"``), down to the floors.
+            together say (``"global"``), down to the floors. Limits say it themselves.
         scope: Whose channels may go: those that two or more tasks use (``"trunk"``), those that one task uses
             (``"heads"``), or all.
-        calibration_batches: Batches of ``data`` that are looked at, where a criterion judges by the tasks' gradients
-            and no training has gone before, at least 1.
+        calibration_batches: Batches of ``data`` that are looked at, at least 1: for limits, and where a criterion
+            judges by the tasks' gradients and no training has gone before.
         round_to: Multiple that layers are rounded to, at least 1; a group smaller than two multiples stays whole.
         floor: Channels that a layer keeps at least, at least 1; in effect ``max(floor, round_to)``.
         widths: Names or patterns of modules to the channels that each of their layers keeps at least.
@@ -31,14 +33,15 @@ class Selection(Settings):
             goes, on neither side.
 
     Raises:
-        SettingError: When the budget is missing or a value is not allowed.
+        SettingError: When neither a budget nor limits are given, or both, or a value is not allowed.
 
     Examples:
         >>> Selection(budget={"macs": 0.5}, criterion={"kind": "magnitude", "norm": 1}).criterion
         Magnitude(kind='magnitude', norm=1)
     """
 
-    budget: Budget
+    budget: Budget | None = None
+    limits: dict[str, Annotated[float, Field(ge=0)]] = {}
     criterion: Annotated[Criterion, *family(criteria)] = Magnitude()
     allocation: Literal["uniform", "global"] = "uniform"
     scope: Literal["all", "trunk", "heads"] = "all"
@@ -48,6 +51,15 @@ class Selection(Settings):
     widths: dict[str, Annotated[int, Field(ge=1)]] = {}
     keep: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _one_goal(self) -> Self:
+        if (self.budget is None) == (not self.limits):
+            raise ValueError(
+                "pruning needs one goal: a budget, what may stay (budget={'macs': 0.5}), or limits, what each task may "
+                "lose (limits={'depth': 0.02, '*': 0.05})"
+            )
+        return self
+
 
 class PlanOptions(TypedDict, total=False):
     """The keyword arguments of `plan` and `prune`; those left out take the defaults of `Selection`.
@@ -56,7 +68,8 @@ class PlanOptions(TypedDict, total=False):
         channels: Fraction of the removable channels that stays, in (0, 1].
         params: Parameters that stay: a fraction in (0, 1] or a count.
         macs: Multiply-accumulates that stay: a fraction in (0, 1] or a count.
-        budget: The same as one value; exactly one of the four is given.
+        budget: The same as one value.
+        limits: Task names or patterns to the share by which its loss may rise; exactly one of the five is given.
         criterion: What a channel is worth.
         allocation: How much each layer gives.
         scope: Whose channels may go.
@@ -71,6 +84,7 @@ class PlanOptions(TypedDict, total=False):
     params: int | float
     macs: int | float
     budget: Budget
+    limits: dict[str, float]
     criterion: Criterion | dict[str, Any] | str
     allocation: Literal["uniform", "global"]
     scope: Literal["all", "trunk", "heads"]

@@ -35,7 +35,8 @@ def slice_products(gradients: Tensor, dim: int) -> Tensor:
         tensor([[ 5.,  1.],
                 [ 1., 10.]])
     """
-    rows = gradients.to(torch.promote_types(gradients.dtype, torch.float32)).movedim(dim + 1, 1).flatten(2)
+    wide = gradients.to(torch.promote_types(gradients.dtype, torch.float32))
+    rows = wide.movedim(dim + 1, 1).reshape(len(wide), wide.shape[dim + 1], -1)
     return torch.einsum("ind,jnd->ijn", rows, rows)
 
 

@@ -29,7 +29,8 @@ def distances_to_others(weight: Tensor, dim: int = 0) -> NDArray[np.float64]:
         >>> distances_to_others(torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])).tolist()
         [5.0, 10.0, 5.0]
     """
-    rows = weight.detach().to(torch.promote_types(weight.dtype, torch.float32)).movedim(dim, 0).flatten(1)
+    exact = weight.detach().to(torch.promote_types(weight.dtype, torch.float32))
+    rows = exact.movedim(dim, 0).reshape(weight.shape[dim], -1)
     return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").sum(1).double().cpu().numpy()
 
 

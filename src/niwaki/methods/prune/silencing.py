@@ -1,0 +1,43 @@
+"""Silencing: a copy of a model whose channels are zero, to see what their loss would cost before anything is cut."""
+
+from copy import deepcopy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from niwaki.graph import Channels, named_tensors
+
+__all__ = ["silenced"]
+
+
+def silenced(model: nn.Module, channels: Channels, gone: NDArray[np.bool_]) -> nn.Module:
+    """Return a copy of a model in which some channels are zero.
+
+    All their slices are zero, in every parameter and buffer. The answers are those of the cut model, but for norms that
+    take their statistics from the features themselves (layer and group norms), where it is an estimate.
+
+    Args:
+        model: The model; it stays as it is.
+        channels: Its channel classes.
+        gone: By class id, whether the class is silenced.
+
+    Returns:
+        The copy, in the same mode.
+
+    Examples:
+        >>> from niwaki.graph import find_channels, trace
+        >>> net = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1, bias=False))
+        >>> channels = find_channels(trace(net, torch.ones(1, 1)))
+        >>> silenced(net, channels, channels.removable)(torch.ones(1, 1)).item()
+        0.0
+    """
+    twin = deepcopy(model)
+    with torch.no_grad():
+        for name, tensor in named_tensors(twin):
+            for dim, labels in enumerate(channels.tensors.get(name, ())):
+                where = [] if labels is None else np.flatnonzero(gone[labels]).tolist()
+                if where:
+                    tensor.index_fill_(dim, torch.tensor(where, device=tensor.device), 0)
+    return twin

@@ -1,0 +1,62 @@
+"""The model that is pruned, read: its channels, and what its criterion and limits look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from niwaki.graph import Channels, find_channels, trace
+from niwaki.methods.prune.calibration import Calibration
+from niwaki.methods.prune.evidence import Evidence
+from niwaki.methods.prune.keeping import kept_parameters
+from niwaki.methods.prune.scope import inside
+from niwaki.methods.prune.settings import Selection
+
+__all__ = ["Subject", "read_subject"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that was read: its channels, what was seen of them, and the example they were read from.
+
+    Attributes:
+        model: The model, unwrapped.
+        example: Its inputs.
+        channels: The channel classes that may go by the selection.
+        evidence: What the criterion gathers, or None where weights are enough.
+        calibration: Batches to look at, where limits or the criterion need them.
+    """
+
+    model: nn.Module
+    example: Any
+    channels: Channels
+    evidence: Evidence | None
+    calibration: Calibration | None = None
+
+    def looked_at(self, calibration: Calibration) -> "Subject":
+        """Return the model with batches to look at, which the criterion is shown if it looks at any."""
+        if self.evidence is not None:
+            calibration.show(self.model, self.evidence)
+        return replace(self, calibration=calibration)
+
+
+def read_subject(model: nn.Module, example: Any, selection: Selection, tasks: Sequence[str] | None = None) -> Subject:
+    """Read a model's channels.
+
+    Args:
+        model: The model, unwrapped; it stays as it is.
+        example: A tensor, a tuple of positional inputs, a `niwaki.Example`, or a list of these.
+        selection: What is chosen, and how.
+        tasks: Names of the outputs, or None.
+
+    Returns:
+        The model with the channels that may go.
+
+    Raises:
+        ContractError: When ``keep`` names what the model does not have.
+    """
+    traced = trace(model, example, tasks=tasks)
+    channels = find_channels(traced, keep=kept_parameters(model, selection.keep))
+    channels = inside(channels, selection.scope)
+    return Subject(model, example, channels, selection.criterion.gather(channels))
