@@ -17,8 +17,12 @@ from niwaki.version import __version__
 
 if TYPE_CHECKING:
     from niwaki.balance import DWA as DWA
+    from niwaki.balance import GLS as GLS
+    from niwaki.balance import RLW as RLW
     from niwaki.balance import Equal as Equal
+    from niwaki.balance import MinMax as MinMax
     from niwaki.balance import Uncertainty as Uncertainty
+    from niwaki.balance import as_balancer as as_balancer
     from niwaki.contract import Example as Example
     from niwaki.export import export as export
     from niwaki.files import load as load
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from niwaki.tasks import SurfaceNormals as SurfaceNormals
     from niwaki.tasks import Task as Task
     from niwaki.tasks import task_losses as task_losses
+    from niwaki.tasks import tasks_from_libmtl as tasks_from_libmtl
     from niwaki.train import Training as Training
     from niwaki.train import compress as compress
     from niwaki.train import evaluate as evaluate
@@ -58,8 +63,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "niwaki.balance": (
         "DWA",
+        "GLS",
+        "RLW",
         "Equal",
+        "MinMax",
         "Uncertainty",
+        "as_balancer",
     ),
     "niwaki.contract": ("Example",),
     "niwaki.export": ("export",),
@@ -103,6 +112,7 @@ _HOMES = {
         "SurfaceNormals",
         "Task",
         "task_losses",
+        "tasks_from_libmtl",
     ),
     "niwaki.train": (
         "Training",

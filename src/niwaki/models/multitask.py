@@ -30,7 +30,9 @@ class MultiTaskNet(nn.Module):
         torch.Size([2, 1, 16, 24])
     """
 
-    def __init__(self, encoder: nn.Module, heads: Mapping[str, nn.Module], *, resize: bool = False) -> None:
+    def __init__(
+        self, encoder: nn.Module, heads: Mapping[str, nn.Module] | nn.ModuleDict, *, resize: bool = False
+    ) -> None:
         super().__init__()
         if not heads:
             raise ContractError("MultiTaskNet needs at least one head; give heads={'depth': module, ...}")

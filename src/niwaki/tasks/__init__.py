@@ -4,6 +4,7 @@ from niwaki.tasks.classification import Classification
 from niwaki.tasks.depth import Depth
 from niwaki.tasks.evaluation import PROTOCOLS, Evaluation, Protocol
 from niwaki.tasks.heatmap import Heatmap
+from niwaki.tasks.libmtl import tasks_from_libmtl
 from niwaki.tasks.losses import task_losses
 from niwaki.tasks.normals import SurfaceNormals, decode_normals
 from niwaki.tasks.reading import Reading
@@ -31,4 +32,5 @@ __all__ = [
     "mend_torchvision",
     "ready_tasks",
     "task_losses",
+    "tasks_from_libmtl",
 ]

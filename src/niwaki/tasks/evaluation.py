@@ -152,7 +152,7 @@ class _Scores:
     def compute(self) -> dict[str, float]:
         if self.means is None:
             return self._read()
-        return dict(zip(self.task.readings, _computed(self.means).tolist(), strict=True))
+        return dict(zip(self.task.readings, _computed(self.means).reshape(-1).tolist(), strict=True))
 
     def reset(self) -> None:
         for metric in self.every():
