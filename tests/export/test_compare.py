@@ -194,7 +194,7 @@ def test_only_tensors_with_the_batch_are_repeated() -> None:
             return x @ table
 
     call = read_call(Pair(), __import__("niwaki").Example(torch.rand(2, 3), torch.rand(3, 4)))
-    assert call.batched == (True, False)
+    assert call.axes == ("batch", "")
     assert [tuple(each.shape) for each in with_batch(call, 5)] == [(5, 3), (3, 4)]
 
 

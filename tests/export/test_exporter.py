@@ -182,11 +182,11 @@ def test_an_older_file_stays_when_the_export_fails(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["model.onnx"]
 
 
-def test_several_examples_need_several_files(tmp_path: Path) -> None:
+def test_two_answers_of_one_task_need_two_files(tmp_path: Path) -> None:
     model = networks.SeveralInputs().eval()
     paths = [Example(torch.randn(2, 3, 4, 4), [], task=task) for task in (0, 5)]
-    with pytest.raises(ContractError, match="one path"):
-        export(model, paths, tmp_path / "model.onnx")
+    with pytest.raises(ContractError, match="two examples answer 'depth'"):
+        export(model, paths, tmp_path / "model.onnx", tasks=["depth"])
     results = export_each(model, paths, tmp_path / "model.onnx", tasks=["depth"])
     assert [Path(each.path).name for each in results] == ["model.0.onnx", "model.1.onnx"]
     x = torch.randn(1, 3, 4, 4)

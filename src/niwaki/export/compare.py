@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from niwaki.contract import as_examples
+from niwaki.contract import as_examples, read_batch, route
 from niwaki.errors import ExportError
 from niwaki.export.calls import Call, FlatCall, read_call
 from niwaki.export.inputs import draw_like, with_batch
@@ -45,14 +45,15 @@ class Comparing:
     Attributes:
         check: Whether to compare at all.
         tolerance: Largest difference allowed, as a fraction of max(1, largest answer).
-        data: Batches ``(inputs, {task: target})`` to compare on before drawn inputs; at most 20 are read.
+        data: Batches ``(inputs, {task: target})``, or ``{task: (inputs, target)}``, to compare on before drawn inputs;
+            at most 20 are read.
         evaluation: Measures the metrics of model and file on ``data``.
         seed: Seed of the drawn inputs.
     """
 
     check: bool = True
     tolerance: float = 1e-4
-    data: Iterable[tuple[Any, Mapping[str, Any]]] | None = None
+    data: Iterable[Any] | None = None
     evaluation: Scorer | None = None
     seed: int = 0
 
@@ -134,8 +135,10 @@ def _candidates(
     port: FlatCall, call: Call, how: Comparing, *, dynamic: bool
 ) -> Iterator[tuple[list[Tensor], Mapping[str, Any] | None]]:
     left = _MOST
-    for inputs, targets in how.data or ():
-        tensors = list(read_call(port.model, as_examples(inputs)[0]).tensors)
+    for raw in how.data or ():
+        inputs, targets = _read(raw, port, call)
+        each_place = [inputs.tensors[place] for place in inputs.places]
+        tensors = [each_place[call.places.index(index)] for index in range(len(call.tensors))]
         if not dynamic and [each.shape for each in tensors] != [each.shape for each in call.tensors]:
             continue
         yield tensors, targets
@@ -148,6 +151,20 @@ def _candidates(
     for i, size in enumerate(sizes[:left]):
         like = with_batch(call, size) if dynamic else list(call.tensors)
         yield (draw_like(like, generator) if i else like), None
+
+
+def _read(raw: Any, port: FlatCall, call: Call) -> tuple[Call, Mapping[str, Any]]:
+    """Read a labelled batch; with several paths it has inputs for each of them, or one that all take."""
+    tasks = list(port.tasks or ())
+    if isinstance(raw, Mapping):
+        raw = [raw[task][0] for task in tasks], read_batch(raw, tasks, port.model).targets
+    inputs, targets = raw
+    given = as_examples(inputs)
+    if len(call.examples) == 1:
+        return read_call(port.model, given[0]), targets
+    given = given if len(given) > 1 else given * len(tasks)
+    paths = [route(port.model, each, task) for each, task in zip(given, tasks, strict=True)]
+    return read_call(port.model, *paths, labels=tasks), targets
 
 
 def _trial(

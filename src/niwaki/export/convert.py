@@ -13,9 +13,7 @@ from niwaki.export.calls import FlatCall
 from niwaki.export.lowering import lowerings
 from niwaki.export.naming import name_values
 
-__all__ = ["BATCH", "Captured", "capture", "translate"]
-
-BATCH = "batch"
+__all__ = ["Captured", "capture", "translate"]
 
 
 @dataclass(frozen=True)
@@ -33,14 +31,14 @@ class Captured:
     fixed_because: str = ""
 
 
-def capture(port: FlatCall, fixed: Sequence[Tensor], dynamic: Sequence[Tensor], batched: Sequence[bool]) -> Captured:
+def capture(port: FlatCall, fixed: Sequence[Tensor], dynamic: Sequence[Tensor], batches: Sequence[str]) -> Captured:
     """Capture a model, with a dynamic batch where the model allows it.
 
     Args:
         port: The model behind a flat list of tensors, in evaluation mode.
         fixed: Inputs as the user gave them.
         dynamic: The same with a batch of two or more; empty when a fixed batch is wanted.
-        batched: Which inputs have the batch as dimension 0.
+        batches: Name of each input's batch dimension, which is dimension 0; empty where it has none.
 
     Returns:
         The program; with ``fixed_because`` when the model only captures with a fixed batch.
@@ -49,8 +47,8 @@ def capture(port: FlatCall, fixed: Sequence[Tensor], dynamic: Sequence[Tensor], 
         ExportError: When it can't be captured at all; the message names the module where it stopped.
     """
     why = ""
-    if dynamic and any(batched):
-        axes = tuple({0: BATCH} if each else {} for each in batched)
+    if dynamic and any(batches):
+        axes = tuple({0: each} if each else {} for each in batches)
         try:
             return Captured(_export(port, dynamic, axes), axes)
         except Exception as error:  # noqa: BLE001 - torch.export lets through whatever the model's code raises
@@ -62,7 +60,7 @@ def capture(port: FlatCall, fixed: Sequence[Tensor], dynamic: Sequence[Tensor], 
             f"torch.export can't capture the model: it stopped in {_where(port, fixed)} with: {reason(error)}. Take "
             "decisions on tensor values out of that forward (torch.where instead of `if`), or export the part before it"
         ) from error
-    why = why or ("asked for" if any(batched) else "no input tensor has a batch dimension")
+    why = why or ("asked for" if any(batches) else "no input tensor has a batch dimension")
     return Captured(program, tuple({} for _ in fixed), why)
 
 
@@ -102,8 +100,8 @@ def translate(captured: Captured, port: FlatCall, names: tuple[Sequence[str], Se
 
 
 def _export(port: FlatCall, tensors: Sequence[Tensor], axes: Sequence[dict[int, str]]) -> Any:
-    batch = torch.export.Dim(BATCH)
-    shapes = ([dict.fromkeys(each, batch) for each in axes],) if any(axes) else None
+    sizes = {name: torch.export.Dim(name) for each in axes for name in each.values()}
+    shapes = ([{axis: sizes[name] for axis, name in each.items()} for each in axes],) if any(axes) else None
     with torch.no_grad():
         return torch.export.export(port, (list(tensors),), dynamic_shapes=shapes, strict=False)
 

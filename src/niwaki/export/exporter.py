@@ -1,7 +1,9 @@
 """`export`: a model into an ONNX file that was seen to give the model's answers."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -11,7 +13,7 @@ from torch import nn
 from niwaki.atomic import atomic_folder, told_as_file_error
 from niwaki.contract import Example, Named, as_examples, task_names
 from niwaki.errors import ContractError, ExportError
-from niwaki.export.calls import Call, FlatCall, answers, read_call
+from niwaki.export.calls import Call, FlatCall, answered, answers, read_call
 from niwaki.export.choices import chooses
 from niwaki.export.compare import Comparing, Program, Scorer, compare
 from niwaki.export.convert import Captured, capture, translate
@@ -19,16 +21,16 @@ from niwaki.export.inputs import with_batch
 from niwaki.export.result import ExportResult
 from niwaki.export.runtime import FileAnswers
 from niwaki.export.storing import write_program
-from niwaki.modules import require_module, unwrap
+from niwaki.modules import evaluating, require_module, unwrap
 from niwaki.quiet import quiet
 
-__all__ = ["export", "export_each"]
+__all__ = ["export", "export_each", "paths_answer"]
 
 
 class _Options(TypedDict, total=False):
     check: bool
     tolerance: float
-    data: Iterable[tuple[Any, Mapping[str, Any]]] | None
+    data: Iterable[Any] | None
     evaluation: Scorer | None
     seed: int
 
@@ -49,9 +51,14 @@ def export(
     bear the names of ``forward``'s parameters, outputs the names of the tasks. The file is written beside the target
     and moved into place after it has passed; when anything fails, an older file at ``path`` stays.
 
+    Several paths through a model, such as one for each task, become one file that holds every weight once. It runs all
+    of them in each call; each has inputs (``TASK.x``) and a batch of its own, but paths whose examples hold the same
+    tensors share them (``x``). `export_each` writes files that run one path each.
+
     Args:
         model: The model.
-        example: Its inputs: a tensor, a tuple, an `Example`. Values that are no tensors are baked in.
+        example: Its inputs: a tensor, a tuple, an `Example`; or a list of them, one for each path. Values that are no
+            tensors are baked in.
         path: The file to write.
         tasks: Task names, or tasks, for a model that returns a tuple or one tensor; a dict names its own.
         opset: ONNX operator set, or None for torch's default.
@@ -65,7 +72,7 @@ def export(
         What was written and how its answers compare.
 
     Raises:
-        ContractError: When the example does not fit the model, or several examples are given.
+        ContractError: When an example does not fit the model, or two answer the same task.
         ExportError: When the model can't be exported (the message names operator and module) or the file gives other
             answers (the message names the task).
         FileError: When the file can't be written.
@@ -79,15 +86,14 @@ def export(
         (('depth',), 'dynamic', True)
     """
     require_module(model)
-    target, each = Path(path), _single(example)
-    names = task_names(tasks)
+    target, examples, names = Path(path), as_examples(example), task_names(tasks)
     comparing = Comparing(**how)
     with quiet(), torch.random.fork_rng(devices=[]), torch.no_grad():
         view = _view(model)
-        call = _on_cpu(read_call(view, each))
-        outputs = tuple(answers(view, call.example, names))
+        call = _on_cpu(_read(view, examples, names))
+        outputs = tuple(answers(view, call.examples, names))
         port = FlatCall(view, call, names).eval()
-        captured = capture(port, call.tensors, _dynamic_inputs(call, wanted=dynamic_batch), call.batched)
+        captured = capture(port, call.tensors, _dynamic_inputs(call, wanted=dynamic_batch), call.axes)
         program = translate(captured, port, (call.names, outputs), opset)
         result = _describe(program, captured, target, comparing)
         with atomic_folder(target) as staged:
@@ -99,37 +105,86 @@ def export(
 
 
 def export_each(
-    model: nn.Module, examples: Sequence[Any], path: str | Path, **options: Any
+    model: nn.Module,
+    examples: Sequence[Any],
+    path: str | Path,
+    *,
+    tasks: Sequence[str | Named] | None = None,
+    **options: Any,
 ) -> tuple[ExportResult, ...]:
-    """Export every path of a routed model, one file for each example.
+    """Export every path of a routed model into a file of its own: what runs one task at a time needs no other.
 
     Args:
-        model: A model that runs one task per call, such as ``forward(x, task=1)``.
+        model: A model that runs one task per call, such as ``forward(x, task=NAME)``.
         examples: One example for each path.
-        path: Pattern of the files: ``model.onnx`` becomes ``model.0.onnx``, ``model.1.onnx``…
+        path: Pattern of the files: ``model.onnx`` becomes ``model.depth.onnx``, ``model.normals.onnx``…; a path that
+            answers several tasks has its number instead.
+        tasks: Task names, or tasks; where each path returns one tensor, path i answers task i.
         **options: As for `export`.
 
     Returns:
         One result for each file, in order.
 
     Raises:
+        ContractError: As `export`.
         ExportError: As `export`; files written before the failure stay.
+
+    Examples:
+        >>> import tempfile
+        >>> from niwaki.contract import Example
+        >>> class Power(nn.Module):
+        ...     def forward(self, x, task):
+        ...         return {task: x**2 if task == "square" else x**3}
+        >>> paths = [Example(torch.rand(2, 3), task=task) for task in ("square", "cube")]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = export_each(Power(), paths, f"{folder}/power.onnx")
+        >>> [(Path(each.path).name, each.outputs) for each in files]
+        [('power.square.onnx', ('square',)), ('power.cube.onnx', ('cube',))]
     """
-    pattern = Path(path)
+    pattern, paths = Path(path), as_examples(list(examples))
+    answered = paths_answer(model, paths, tasks)
+    labels = _labels(answered)
     return tuple(
-        export(model, example, pattern.with_name(f"{pattern.stem}.{i}{pattern.suffix}"), **options)
-        for i, example in enumerate(as_examples(list(examples)))
+        export(model, each, pattern.with_name(f"{pattern.stem}.{label}{pattern.suffix}"), tasks=own, **options)
+        for each, label, own in zip(paths, labels, answered, strict=True)
     )
 
 
-def _single(example: Any) -> Example:
-    examples = as_examples(example)
-    if len(examples) > 1:
-        raise ContractError(
-            f"{len(examples)} examples were given, but an ONNX file holds one path through the model; use export_each, "
-            "or call export once for each example"
-        )
-    return examples[0]
+def paths_answer(
+    model: nn.Module, examples: Sequence[Example], tasks: Sequence[str | Named] | None = None
+) -> list[list[str]]:
+    """Return which tasks each of several paths through a model answers.
+
+    Args:
+        model: The model; it is left as it was.
+        examples: One for each path, on the model's device.
+        tasks: Task names, or tasks; where each path returns one tensor, path i answers task i.
+
+    Returns:
+        Their names, for each path.
+
+    Raises:
+        ContractError: When the outputs can't be named, or a task has no path.
+    """
+    names = task_names(tasks)
+    with evaluating(require_module(model)), torch.random.fork_rng(devices=[]), torch.no_grad():
+        found = answered(unwrap(model), examples, names)
+    missing = [name for name in names or () if not any(name in each for each in found)]
+    if missing:
+        raise ContractError(f"no example answers {', '.join(missing)}; give one for each task")
+    return found
+
+
+def _read(view: nn.Module, examples: Sequence[Example], tasks: Sequence[str] | None) -> Call:
+    if len(examples) == 1:
+        return read_call(view, examples[0])
+    return read_call(view, *examples, labels=_labels(answered(view, examples, tasks)))
+
+
+def _labels(names: Sequence[Sequence[str]]) -> list[str]:
+    """Call each path by its only task, as a file can be called; by its number where that is not enough."""
+    labels = [re.sub(r"[^\w.-]", "_", each[0]) if len(each) == 1 else str(index) for index, each in enumerate(names)]
+    return labels if len(set(labels)) == len(labels) else [str(index) for index in range(len(labels))]
 
 
 def _view(model: nn.Module) -> nn.Module:
@@ -145,7 +200,7 @@ def _view(model: nn.Module) -> nn.Module:
 
 
 def _on_cpu(call: Call) -> Call:
-    return Call(call.with_tensors(call.tensors), call.names, call.tensors)
+    return replace(call, examples=call.with_tensors(call.tensors))
 
 
 def _dynamic_inputs(call: Call, *, wanted: bool) -> list[torch.Tensor]:

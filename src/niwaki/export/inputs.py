@@ -20,8 +20,9 @@ def with_batch(call: Call, batch: int) -> list[Tensor]:
     Returns:
         One tensor for each of the call's; those without a batch dimension are as they were.
     """
-    rows = torch.arange(batch) % max(call.batch, 1)
-    return [each.index_select(0, rows) if has else each for each, has in zip(call.tensors, call.batched, strict=True)]
+    rows = torch.arange(batch)
+    pairs = zip(call.tensors, call.axes, strict=True)
+    return [each.index_select(0, rows % len(each)) if axis and len(each) else each for each, axis in pairs]
 
 
 def draw_like(tensors: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:

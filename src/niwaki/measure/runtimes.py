@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from niwaki.contract import Example
 from niwaki.errors import MeasureError
-from niwaki.export import export, session
+from niwaki.export import export_each, session
 from niwaki.modules import device_of, evaluating
 from niwaki.registry import Registry
 
@@ -103,7 +103,9 @@ def onnxruntime(entry: Entry, stack: ExitStack) -> Callable[[], object] | None:
         calls = [_file_call(entry.subject, entry.examples[0], entry.threads)]
     elif isinstance(entry.subject, nn.Module):
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="niwaki-")))
-        calls = [_export_call(entry, example, folder / f"{index}.onnx") for index, example in enumerate(entry.examples)]
+        files = export_each(entry.subject, entry.examples, folder / "path.onnx", tasks=entry.tasks, check=False)
+        pairs = zip(files, entry.examples, strict=True)
+        calls = [_opened_call(Path(each.path), each.inputs, example, entry.threads) for each, example in pairs]
     else:
         return None
     return lambda: [call() for call in calls]
@@ -113,11 +115,9 @@ runtimes.register("eager")(Runtime(eager, lambda: f"torch {version('torch')}"))
 runtimes.register("onnxruntime")(Runtime(onnxruntime, lambda: version("onnxruntime")))
 
 
-def _export_call(entry: Entry, example: Example, path: Path) -> Callable[[], object]:
-    assert isinstance(entry.subject, nn.Module)
-    names = export(entry.subject, example, path, tasks=entry.tasks, check=False).inputs
+def _opened_call(path: Path, names: Sequence[str], example: Example, threads: int) -> Callable[[], object]:
     feed = dict(zip(names, _arrays(example), strict=True))
-    opened = session(path, entry.threads)
+    opened = session(path, threads)
     taken = {each.name: feed[each.name] for each in opened.get_inputs()}
     return lambda: opened.run(None, taken)
 
