@@ -51,6 +51,22 @@ class TwoHeads(nn.Module):
         return {"segmentation": self.segmentation(features), "depth": self.depth(features)}
 
 
+class Routed(nn.Module):
+    """One task per call: shared convolutions, and batch norms and a head of each task's own."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norms = nn.ModuleDict({task: nn.BatchNorm2d(width) for task in ("segmentation", "depth")})
+        self.heads = nn.ModuleDict({"segmentation": nn.Conv2d(width, 2, 1), "depth": nn.Conv2d(width, 1, 1)})
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor, task: str) -> dict[str, Tensor]:
+        features = torch.relu(self.norms[task](self.second(torch.relu(self.first(x)))))
+        return {task: self.heads[task](self.dropout(features))}
+
+
 @pytest.fixture
 def tasks() -> list[Task]:
     return [Segmentation(2), Depth()]
@@ -71,6 +87,13 @@ def net() -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         return TwoHeads()
+
+
+@pytest.fixture
+def routed() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return Routed()
 
 
 @pytest.fixture

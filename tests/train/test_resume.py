@@ -130,6 +130,33 @@ def test_own_loaders_resume_exactly(
     assert same_bits(whole, run(case, net, tasks, loader(), val=val, out=tmp_path, resume=True))
 
 
+@pytest.mark.parametrize("after", [1, 3, 6])
+@pytest.mark.parametrize("name", ["plain", "everything"])
+def test_data_by_task_resumes_exactly(
+    name: str,
+    after: int,
+    routed: nn.Module,
+    tasks: list[Task],
+    make_squares: Callable[..., Any],
+    same_bits: SameBits,
+    tmp_path: Path,
+) -> None:
+    """The shorter task's loader begins its second and third pass in the middle of an epoch, from the global state."""
+
+    def data() -> dict[str, Any]:
+        drawing = DataLoader(Wobbly(make_squares(5)), 2, shuffle=True)  # type: ignore[arg-type]  # a double
+        return {"depth": drawing, "segmentation": Wobbly(make_squares(15, seed=2))}
+
+    case = {**CASES[name], "training": {**CASES[name].get("training", {}), "checkpoint_every": 1}}
+    val = {"depth": make_squares(3, seed=1), "segmentation": make_squares(4, seed=3)}
+    whole = run(case, routed, tasks, data(), val=val, out=tmp_path / "whole")
+    with pytest.raises(StopError):
+        run(case, routed, tasks, data(), val=val, out=tmp_path / "cut", progress=Stopper(after))
+    torch.manual_seed(999)
+    assert same_bits(whole, run(case, routed, tasks, data(), val=val, out=tmp_path / "cut", resume=True))
+    assert (tmp_path / "whole" / "metrics.jsonl").read_bytes() == (tmp_path / "cut" / "metrics.jsonl").read_bytes()
+
+
 def test_a_best_epoch_before_the_kill_is_remembered(
     net: nn.Module, tasks: list[Task], squares: Any, same_bits: SameBits, tmp_path: Path
 ) -> None:
@@ -190,7 +217,7 @@ def test_another_model_is_refused(
         fit(type(net)(12), tasks, data, training=Training(**BASE), out=tmp_path, resume=True)
 
 
-SCRIPT = """
+TOGETHER = """
 import importlib.util, sys, torch
 torch.set_num_threads(1)
 spec = importlib.util.spec_from_file_location("common", sys.argv[1])
@@ -208,11 +235,29 @@ fitted = fit(common.TwoHeads(), [Segmentation(2), Depth()], common.Squares(30), 
 torch.save(fitted.model.state_dict(), sys.argv[3])
 """
 
+BY_TASK = (
+    TOGETHER.replace("TwoHeads()", "Routed()")
+    .replace("common.Squares(30)", "data")
+    .replace(
+        "torch.manual_seed(7)",
+        """
+class Wobbly(common.Squares):
+    def __getitem__(self, index):
+        x, targets = super().__getitem__(index)
+        return x + 0.1 * torch.rand(()), targets
+torch.manual_seed(7)
+loader = torch.utils.data.DataLoader(Wobbly(14), 2, shuffle=True)
+data = {"segmentation": loader, "depth": common.Squares(30, seed=2)}
+""",
+    )
+)
+SCRIPTS = {"together": TOGETHER, "by task": BY_TASK}
 
-def attempt(folder: Path, kill_after_s: float | None) -> bool:
+
+def attempt(script: str, folder: Path, kill_after_s: float | None) -> bool:
     """Run the training in another process; kill it some time after its first checkpoint. Says whether it ended."""
     common = Path(__file__).with_name("conftest.py")
-    command = [sys.executable, "-c", SCRIPT, str(common), str(folder), str(folder / "final.pt")]
+    command = [sys.executable, "-c", script, str(common), str(folder), str(folder / "final.pt")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     if kill_after_s is not None:
         checkpoint = folder / "checkpoint.safetensors"
@@ -227,23 +272,27 @@ def attempt(folder: Path, kill_after_s: float | None) -> bool:
     return process.returncode == 0
 
 
-def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+def here(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
     """Run the training in this process, and return its weights."""
     folder.mkdir(exist_ok=True)
     common = Path(__file__).with_name("conftest.py")
     monkeypatch.setattr(sys, "argv", ["-c", str(common), str(folder), str(folder / "final.pt")])
     with torch.random.fork_rng():
-        exec(SCRIPT, {})
+        exec(script, {})
     weights: dict[str, torch.Tensor] = torch.load(folder / "final.pt")
     return weights
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_killed_in_another_process_it_goes_on_in_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_killed_in_another_process_it_goes_on_in_this_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = SCRIPTS[name]
     killed = tmp_path / "killed"
     killed.mkdir()
-    assert not attempt(killed, 0.05), "the training ended before it was killed: make it longer"
-    whole, resumed = here(tmp_path / "whole", monkeypatch), here(killed, monkeypatch)
+    assert not attempt(script, killed, 0.05), "the training ended before it was killed: make it longer"
+    whole, resumed = here(script, tmp_path / "whole", monkeypatch), here(script, killed, monkeypatch)
     assert list(whole) == list(resumed)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert (tmp_path / "whole" / "metrics.jsonl").read_bytes() == (killed / "metrics.jsonl").read_bytes()
@@ -251,18 +300,20 @@ def test_killed_in_another_process_it_goes_on_in_this_one(tmp_path: Path, monkey
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path, same_bits: SameBits) -> None:
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_killed_at_random_moments_it_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
+    script = SCRIPTS[name]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    assert attempt(whole, None)
+    assert attempt(script, whole, None)
     generator = random.Random(0)
     kills = 0
-    while kills < 5 and not attempt(killed, generator.uniform(0.0, 0.3)):
+    while kills < 5 and not attempt(script, killed, generator.uniform(0.0, 0.3)):
         kills += 1
     assert kills >= 2, "the machine was too fast for this test: make its training longer"
     if not (killed / "final.pt").exists():
-        assert attempt(killed, None)
+        assert attempt(script, killed, None)
     first, second = (torch.load(folder / "final.pt") for folder in (whole, killed))
     assert list(first) == list(second)
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -1,9 +1,8 @@
 """Learning from the dense parent: distances between a student's and its teacher's answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,6 +26,7 @@ def soft_class_distance(student: Tensor, teacher: Tensor, temperature: float) ->
         A scalar, at least 0.
 
     Examples:
+        >>> import torch
         >>> scores = torch.tensor([[0.0, 2.0]])
         >>> soft_class_distance(scores, scores, 2.0).item()
         0.0
@@ -48,6 +48,7 @@ def continuous_distance(student: Tensor, teacher: Tensor, kind: str) -> Tensor:
         A scalar.
 
     Examples:
+        >>> import torch
         >>> continuous_distance(torch.zeros(4), torch.full((4,), 3.0), "l2").item()
         9.0
     """
@@ -65,6 +66,7 @@ class Teacher:
         distillation: Weights, temperature and distance.
 
     Examples:
+        >>> import torch
         >>> teacher = Teacher(torch.nn.Identity(), Distillation(weight=0.5))
         >>> ours, theirs = {"depth": torch.zeros(2)}, {"depth": torch.ones(2)}
         >>> teacher.distances(ours, theirs, {"depth": torch.zeros(2)})["depth"].item()
@@ -90,16 +92,25 @@ class Teacher:
             Task to weighted distance, for every task with a weight whose kind is known.
 
         Raises:
-            ContractError: When the two models answer in different shapes.
+            ContractError: When the two models answer in different shapes, or the teacher not at all.
         """
         for task, target in targets.items():
-            self._classes.setdefault(task, not torch.is_floating_point(target))
+            if isinstance(target, Tensor):
+                self._classes.setdefault(task, not target.is_floating_point())
         found = {}
         for task, ours in student.items():
             weight = self.distillation.of(task)
             if weight and task in self._classes:
-                found[task] = weight * self._distance(task, ours, teacher[task])
+                found[task] = weight * self._distance(task, ours, _answer_of(teacher, task))
         return found
+
+    def state(self) -> dict[str, bool]:
+        """Return the kinds of the tasks seen so far, as plain data: task to whether its targets are class indices."""
+        return dict(self._classes)
+
+    def load_state(self, state: Mapping[str, bool]) -> None:
+        """Take over what `state` returned."""
+        self._classes = dict(state)
 
     def _distance(self, task: str, ours: Tensor, theirs: Tensor) -> Tensor:
         if ours.shape != theirs.shape:
@@ -110,3 +121,12 @@ class Teacher:
         if self._classes[task] and ours.dim() > 1 and ours.shape[1] > 1:
             return soft_class_distance(ours, theirs, self.distillation.temperature)
         return continuous_distance(ours, theirs, self.distillation.regression)
+
+
+def _answer_of(teacher: Mapping[str, Tensor], task: str) -> Tensor:
+    if task not in teacher:
+        raise ContractError(
+            f"{task}: the teacher answers {', '.join(teacher) or 'nothing'}; leave the task out of `distill` or give a "
+            "teacher that answers it"
+        )
+    return teacher[task]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from niwaki.contract import read_batch
 from niwaki.errors import DataError, TrainingError
@@ -39,6 +39,15 @@ class SeenLabels:
         """
         self.keys.update(_keys(targets))
         self.tasks.update(labelled)
+
+    def state(self) -> dict[str, list[str]]:
+        """Return what was seen as plain data."""
+        return {"tasks": sorted(self.tasks), "keys": sorted(self.keys)}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Iterable[str]]) -> Self:
+        """Return what `state` wrote down."""
+        return cls(set(state["tasks"]), set(state["keys"]))
 
     def require(self, tasks: Iterable[Task], *, whole: bool) -> None:
         """Refuse to go on where a task was not trained.

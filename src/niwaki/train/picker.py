@@ -59,18 +59,21 @@ class EpochPicker:
         if rule not in {"mean", "worst", "last"}:
             self._named()
 
-    def offer(self, epoch: int, quality: Quality) -> bool:
+    def offer(self, epoch: int, quality: Quality, *, eligible: bool = True) -> bool:
         """Judge an epoch.
 
         Args:
             epoch: Its number.
             quality: Its validation.
+            eligible: Whether it may be picked; where not, it can still be what gains are relative to.
 
         Returns:
             Whether it is the best so far; of equals the first stays, except under ``"last"``.
         """
         if self.reference is None:
             self.reference = quality
+        if not eligible:
+            return False
         value = self._judge(quality)
         if self.epoch is not None and not value > self.value and self.rule != "last":
             return False

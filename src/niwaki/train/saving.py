@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from niwaki.errors import FileError
 from niwaki.train.checkpoint import load_optimizer, load_tensors, optimizer_state, tensors_of
+from niwaki.train.labels import SeenLabels
 from niwaki.train.randomness import random_state, set_random_state
 
 if TYPE_CHECKING:  # a session saves itself with what stands here
@@ -12,7 +13,7 @@ if TYPE_CHECKING:  # a session saves itself with what stands here
 
 __all__ = ["VERSION", "Position", "check_version", "load_session", "session_state"]
 
-VERSION = 1
+VERSION = 2
 """Version of the checkpoint's form."""
 
 
@@ -67,6 +68,8 @@ def session_state(session: "Session") -> dict[str, Any]:
         "average": {"model": tensors_of(average.model), "updates": average.updates} if average is not None else None,
         "run": trainee.run.state_dict(),
         "balance": loop.balance.state_dict(),
+        "seen": loop.seen.state(),
+        "taught": loop.teacher.state() if loop.teacher is not None else None,
         "picker": session.picker.state(),
         "best": session.best,
         "history": session.history,
@@ -93,6 +96,10 @@ def load_session(session: "Session", state: dict[str, Any]) -> None:
         trainee.average.updates = state["average"]["updates"]
     trainee.notes = list(state["notes"])
     loop.balance.load_state_dict(state["balance"])
+    if state["version"] > 1:  # form 1 knew of neither
+        loop.seen = SeenLabels.of(state["seen"])
+        if loop.teacher is not None:
+            loop.teacher.load_state(state["taught"])
     loop.step = place["step"]
     session.picker.load_state(state["picker"])
     session.best = state["best"]

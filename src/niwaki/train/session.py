@@ -16,6 +16,7 @@ from niwaki.train.checkpoint import tensors_of
 from niwaki.train.evaluate import evaluate_batches
 from niwaki.train.guard import StepFigures
 from niwaki.train.journal import Journal
+from niwaki.train.labels import SeenLabels
 from niwaki.train.loop import Loop
 from niwaki.train.picker import EpochPicker
 from niwaki.train.progress import Progress
@@ -55,7 +56,6 @@ class Session:
     position: Position = field(default_factory=Position)
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
-    _checked: bool = False
     _since: float = field(default_factory=time.perf_counter)
 
     def run(self) -> None:
@@ -91,7 +91,7 @@ class Session:
 
     def _epoch(self) -> None:
         place, loop = self.position, self.loop
-        loop.epoch, begun_here = place.epoch, place.batch == 0
+        loop.epoch = place.epoch
         stream = self._stream()
         while loop.step < loop.total:
             group = list(islice(stream, loop.training.accumulate))
@@ -106,22 +106,25 @@ class Session:
                 self.save()
         if place.batch == 0:
             raise DataError("an epoch of the training data holds no batch; give at least one")
-        if begun_here:
-            self._check_labels()
+        self._check_labels()
         self._end_epoch()
 
     def _check_labels(self) -> None:
-        """Look once, at the first epoch that this process saw from its beginning, whether every task has labels."""
-        if not self._checked:
-            count = self.batches.count
-            stopped = self.loop.step >= self.loop.total and (count is None or self.position.batch < count)
-            self.loop.seen.require(self.loop.tasks, whole=not stopped)
-        self._checked = True
+        """Refuse to go on where a task had no label in the first epoch; say so where that happens later."""
+        count, loop = self.batches.count, self.loop
+        stopped = loop.step >= loop.total and (count is None or self.position.batch < count)
+        if self.position.epoch == 0:
+            loop.seen.require(loop.tasks, whole=not stopped)
+        missing = [task.name for task in loop.tasks if task.name not in loop.seen.tasks]
+        if missing and not stopped:
+            loop.trainee.notes.append(f"epoch {self.position.epoch} had no label for {', '.join(missing)}")
+            self.progress.note(f"{loop.trainee.notes[-1]}: not trained in it")
 
     def _stream(self) -> Iterator[Any]:
         """Begin an epoch, or go on in the middle of one."""
         place = self.position
         if place.batch == 0:
+            self.loop.seen = SeenLabels()
             return self.batches.iterate(place.epoch)
         assert place.begun is not None
         assert place.random is not None
@@ -147,7 +150,8 @@ class Session:
         quality = evaluate_batches(
             trainee.validated, self.loop.tasks, self.validation, engine=trainee.engine, progress=self.progress
         )
-        better = self.picker.offer(epoch, quality)
+        settled = trainee.run.settled or self.loop.step >= self.loop.total
+        better = self.picker.offer(epoch, quality, eligible=settled)
         if better:
             self.best = {name: tensor.clone() for name, tensor in tensors_of(trainee.validated).items()}
         row = {"epoch": epoch, "step": self.loop.step, "quality": quality, "best": better}
