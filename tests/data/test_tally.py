@@ -1,5 +1,7 @@
 """Counts by hand."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -40,7 +42,7 @@ def test_a_target_a_sample_lacks_is_without_labels() -> None:
 
 
 def test_a_label_is_what_the_task_takes_for_one() -> None:
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"kind": "depth", "unit": "", "above": 1.5},
         {"kind": "regression", "name": "edge"},
         {"kind": "classification", "classes": 4, "ignore_index": 9},

@@ -1,6 +1,7 @@
 """Depth against slow loops over pixels."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from niwaki.errors import ContractError
+from niwaki.errors import ContractError, SettingError
 from niwaki.tasks import Depth, Evaluation
 from niwaki.tasks.colours import INVALID
 
@@ -122,3 +123,31 @@ def test_a_map_without_any_depth_is_all_grey() -> None:
 def test_the_unit_of_disparity_is_the_users() -> None:
     assert Depth(unit="").units["abs"] == ""
     assert Depth().units == {"abs": "m", "rel": "", "rmse": "m", "delta1": "%", "delta2": "%", "delta3": "%"}
+
+
+def test_targets_up_to_a_bound_are_no_labels() -> None:
+    pred, target = torch.full((1, 1, 1, 4), 0.5), torch.tensor([[[[3e-5, 4e-5, 0.4, 0.0]]]])
+    task = Depth(unit="", scale="inverse", above=3e-5)
+    assert float(task.loss(pred, target)) == pytest.approx((0.5 - 4e-5 + 0.1) / 2)
+    evaluation = Evaluation([task])
+    evaluation.update(pred, target)
+    scores = evaluation.compute()["depth"]
+    assert scores["rel"] == pytest.approx(((0.5 - 4e-5) / 4e-5 + 0.25) / 2, rel=1e-4)
+    assert task.labelled(target).tolist() == [[[[False, True, True, False]]]]
+    assert not task.has_labels(torch.full((1, 1, 1, 4), 3e-5))
+
+
+def test_of_inverse_depth_the_largest_is_bright() -> None:
+    near_to_far = torch.tensor([[1.0, 2.0, 4.0, 0.0]])[None]
+    inverse = torch.where(near_to_far > 0, 1 / near_to_far, 0.0)
+    picture = Depth(unit="", scale="inverse").draw(inverse)
+    assert picture is not None
+    light = picture[0, :3].astype(int).sum(-1)
+    assert light[0] > light[1] > light[2]
+    assert picture[0, 3].tolist() == [INVALID] * 3
+
+
+@pytest.mark.parametrize("wrong", [{"scale": "disparity"}, {"above": -1.0}])
+def test_options_are_checked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=f"Depth: {next(iter(wrong))}: input should be"):
+        Depth(**wrong)

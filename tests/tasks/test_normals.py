@@ -125,6 +125,13 @@ def test_the_legacy_reading_makes_a_constant_prediction_look_good() -> None:
     assert (decode_normals(encoded, legacy_adashare=True) >= 0).all()
 
 
+def test_the_legacy_reading_leaves_out_what_its_authors_did() -> None:
+    encoded = np.array([[255, 255, 255], [255, 0, 7], [254, 51, 0]], np.uint8)
+    found = decode_normals(encoded, legacy_adashare=True)
+    assert (found[:2] == 0).all()
+    assert found[2].tolist() == pytest.approx([254 / 255, 0.2, 0])
+
+
 @pytest.mark.parametrize("values", [np.zeros((2, 3), np.float32), np.zeros((3, 2), np.uint8)])
 def test_only_bytes_with_three_channels_are_decoded(values: np.ndarray) -> None:
     with pytest.raises(ContractError, match=r"expected uint8\[\.\.\., 3\]"):

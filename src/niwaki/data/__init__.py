@@ -1,5 +1,6 @@
 """Data: samples of pictures and targets, checked when opened, the same on every machine."""
 
+from niwaki.data.adashare import AdaShareCityscapesData, AdaShareNYUv2Data, TaskonomyData
 from niwaki.data.augment import Augment, Augmented
 from niwaki.data.base import DataSettings, Sample, SampleDataset, Split, Splits, datasets
 from niwaki.data.checking import check_data
@@ -14,6 +15,8 @@ from niwaki.data.shift import ShiftMirror
 
 __all__ = [
     "CLASSES",
+    "AdaShareCityscapesData",
+    "AdaShareNYUv2Data",
     "Augment",
     "Augmented",
     "Cifar100Data",
@@ -32,6 +35,7 @@ __all__ = [
     "Split",
     "SplitFindings",
     "Splits",
+    "TaskonomyData",
     "TwoDigitsData",
     "check_data",
     "datasets",

@@ -1,5 +1,6 @@
 """Frames: samples made of several files each, whatever layout says where those lie."""
 
+from niwaki.data.frames.cityscapes import CITYSCAPES_CLASSES, cityscapes_layout
 from niwaki.data.frames.dataset import Frames
 from niwaki.data.frames.depth import depth_plane
 from niwaki.data.frames.label import label_plane
@@ -10,6 +11,7 @@ from niwaki.data.frames.plane import Array, Fault, Frame, Plane, flat
 from niwaki.data.frames.settings import FrameData
 
 __all__ = [
+    "CITYSCAPES_CLASSES",
     "PICTURE",
     "Array",
     "Fault",
@@ -19,6 +21,7 @@ __all__ = [
     "Layout",
     "Listing",
     "Plane",
+    "cityscapes_layout",
     "depth_plane",
     "flat",
     "label_plane",

@@ -12,19 +12,20 @@ __all__ = ["normal_fault", "normal_plane", "unit_normals"]
 _TOLERANCE = 0.02
 
 
-def normal_plane(name: str, target: str, *, decode: Callable[[Array], Array]) -> Plane:
+def normal_plane(name: str, target: str, *, decode: Callable[[Array], Array], kinds: str = "fu") -> Plane:
     """Return the plane of normals.
 
     Args:
         name: What the layout calls it.
         target: The task.
         decode: Brings a file's array to float32 ``[H, W, 3]``, 0 where unlabelled.
+        kinds: NumPy's letters of the number kinds allowed: ``f`` for unit vectors, ``u`` for bytes.
 
     Returns:
         The plane.
     """
-    numbers = "floating unit vectors, or uint8 that encodes them as (n + 1) * 127.5"
-    return Plane(name, target, 3, "fu", numbers, normal_fault, decode)
+    said = {"f": "floating unit vectors", "u": "uint8 that encodes them as (n + 1) * 127.5"}
+    return Plane(name, target, 3, kinds, ", or ".join(said[letter] for letter in kinds), normal_fault, decode)
 
 
 def unit_normals(array: Array) -> Array:
@@ -44,9 +45,9 @@ def unit_normals(array: Array) -> Array:
 
 
 def normal_fault(array: Array) -> Fault | None:
-    """Tell what is wrong with floating normals: components that are no numbers, or vectors of another length than 1."""
+    """Tell what is wrong with normals: components that are no numbers, vectors of another length than 1, wide codes."""
     if array.dtype.kind == "u":
-        return None
+        return None if array.dtype == np.uint8 else Fault(f"dtype {array.dtype}", "uint8, or floating unit vectors")
     expected = "unit vectors, and 0 where unlabelled"
     if not np.isfinite(array).all():
         return Fault("NaN or infinite components", expected)

@@ -62,6 +62,7 @@ def flat(array: Array) -> Array:
     """Return a map without its one channel.
 
     Examples:
+        >>> import numpy as np
         >>> flat(np.zeros((2, 3, 1))).shape, flat(np.zeros((2, 3))).shape
         ((2, 3), (2, 3))
     """

@@ -94,7 +94,7 @@ class FrameData(DataSettings):
         known = self.layout().names
         for name in self.tasks or ():
             if name not in known:
-                message = f"no task {name!r}{did_you_mean(name, known)}; the data has {', '.join(known)}"
+                message = f"no task {name!r}; the data has {', '.join(known)}{did_you_mean(name, known)}"
                 raise SettingError(message, (Wrong(("tasks",), message, name),))
         return self
 

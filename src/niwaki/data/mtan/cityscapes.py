@@ -5,36 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from niwaki.data.base import datasets
-from niwaki.data.frames import PICTURE, Layout, depth_plane, label_plane
+from niwaki.data.frames import Layout, cityscapes_layout
 from niwaki.data.mtan.tree import TreeData
 
-__all__ = ["CITYSCAPES_CLASSES", "CityscapesData"]
-
-CITYSCAPES_CLASSES: dict[int, tuple[str, ...]] = {
-    7: ("flat", "construction", "object", "nature", "sky", "human", "vehicle"),
-    19: (
-        "road",
-        "sidewalk",
-        "building",
-        "wall",
-        "fence",
-        "pole",
-        "traffic light",
-        "traffic sign",
-        "vegetation",
-        "terrain",
-        "sky",
-        "person",
-        "rider",
-        "car",
-        "truck",
-        "bus",
-        "train",
-        "motorcycle",
-        "bicycle",
-    ),
-}
-"""Number of classes to their names, in Cityscapes' own order; of the two-class labels no names are published."""
+__all__ = ["CityscapesData"]
 
 _CLASSES = {"label": 7, "label_2": 2, "label_7": 7, "label_19": 19}
 
@@ -72,12 +46,4 @@ class CityscapesData(TreeData):
 
     def layout(self) -> Layout:
         """Return what the frames hold."""
-        classes = self.classes or _CLASSES[self.labels]
-        planes = (
-            PICTURE,
-            label_plane(self.labels, "segmentation", classes),
-            depth_plane("depth", "depth", what="scaled disparities"),
-        )
-        tasks = ({"kind": "segmentation", "classes": classes}, {"kind": "depth", "unit": "", "scale": "inverse"})
-        names = {"segmentation": CITYSCAPES_CLASSES[classes]} if classes in CITYSCAPES_CLASSES else {}
-        return Layout(planes, tasks, names, notes=("depth is scaled disparity, larger where nearer, without a unit",))
+        return cityscapes_layout(self.labels, self.classes or _CLASSES[self.labels])
