@@ -102,7 +102,7 @@ def test_an_override_that_can_not_be_made_is_refused(change: str, message: str) 
     [
         ("nothing", "unknown balancer 'nothing'"),
         ("{temperature: 3}", "a balancer needs `kind`"),
-        ("{kind: DWA, heat: 3}", "DWA has no setting 'heat'; allowed: temperature"),
+        ("{kind: DWA, heat: 3}", "balance.heat: unknown setting; allowed: temperature"),
     ],
 )
 def test_a_balancer_that_is_not_known_is_refused(balance: str, message: str) -> None:

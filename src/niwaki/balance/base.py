@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from niwaki.balance.surrogate import with_gradient
 from niwaki.errors import ContractError, FileError
 from niwaki.registry import Registry
 
-__all__ = ["Balancer", "balancers", "weighted_sum"]
+__all__ = ["Balancer", "balancers", "stacked", "weighted_sum"]
 
 
 class Balancer(ABC):
@@ -90,9 +91,25 @@ class Balancer(ABC):
         self.reset()
         self._load(state)
 
+    @property
+    def wants_losses_after_step(self) -> bool:
+        """Whether `after_step` does anything: a loop need not compute the losses again where it doesn't."""
+        return type(self).after_step is not Balancer.after_step
+
     @abstractmethod
     def _combine(self, losses: dict[str, Tensor]) -> Tensor:
         """Combine at least one loss, and set `_used`."""
+
+    def _sloped(self, losses: Mapping[str, Tensor], weights: Tensor, value: Tensor | None = None) -> Tensor:
+        """Set `_used`, and return the scalar whose slopes along the losses are these weights, `[tasks]`.
+
+        Its value is their weighted sum where no other is given.
+        """
+        self._used = dict(zip(losses, weights.unbind(), strict=True))
+        if value is None:
+            return weighted_sum(losses, self._used)
+        slopes = [weight.to(loss) for weight, loss in zip(weights.unbind(), losses.values(), strict=True)]
+        return with_gradient(value, list(losses.values()), slopes)
 
     def _state(self) -> dict[str, Any]:
         return {}
@@ -124,6 +141,19 @@ def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float | Ten
     for term in terms[1:]:
         total = total + term
     return total
+
+
+def stacked(losses: Mapping[str, Tensor]) -> Tensor:
+    """Return losses as a vector `[tasks]` of float32, without their graphs.
+
+    Args:
+        losses: Task name to its loss; at least one, all on one device.
+
+    Examples:
+        >>> stacked({"a": torch.tensor(2.0), "b": torch.tensor(3.0, dtype=torch.bfloat16)})
+        tensor([2., 3.])
+    """
+    return torch.stack([loss.detach().reshape(()).float() for loss in losses.values()])
 
 
 def _scalar(task: str, loss: object) -> Tensor:

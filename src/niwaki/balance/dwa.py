@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from niwaki.balance.base import Balancer, balancers, weighted_sum
-from niwaki.errors import SettingError
+from niwaki.balance.options import not_allowed
 
 __all__ = ["DWA", "descent_weights"]
 
@@ -63,7 +63,7 @@ class DWA(Balancer):
     def __init__(self, *, temperature: float = 2.0) -> None:
         super().__init__()
         if not (0 < temperature < math.inf):
-            raise SettingError(f"DWA: temperature must be a number above 0; got {temperature!r}")
+            raise not_allowed("DWA", "temperature", temperature, "a number above 0")
         self.temperature = float(temperature)
         self.reset()
 

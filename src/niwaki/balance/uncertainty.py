@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from niwaki.balance.base import Balancer, balancers
-from niwaki.errors import SettingError
+from niwaki.balance.options import not_allowed
 
 __all__ = ["Uncertainty", "adam_step", "uncertainty_loss"]
 
@@ -30,19 +30,19 @@ def uncertainty_loss(loss: Tensor, log_variance: Tensor) -> Tensor:
     return loss * torch.exp(-log_variance) / 2 + log_variance / 2
 
 
-def adam_step(state: Tensor, gradient: Tensor, step: int, lr: float) -> Tensor:
-    """Return one number and its Adam moments after a step (Kingma, Ba, arXiv 1412.6980, algorithm 1).
+def adam_step(state: Tensor, gradient: Tensor, step: int | Tensor, lr: float) -> Tensor:
+    """Return a number, or several, with the Adam moments after a step (Kingma, Ba, arXiv 1412.6980, algorithm 1).
 
     It is written out so that a log-variance's whole state is one small tensor, on whatever device its loss is.
 
     Args:
-        state: The number, its first and its second moment, `[3]`.
+        state: The number, its first and its second moment, `[3]`; of several `[3, n]`.
         gradient: The number's gradient.
-        step: Steps including this one, from 1.
+        step: Steps including this one, from 1; of several `[n]`.
         lr: Learning rate.
 
     Returns:
-        The new state, `[3]`.
+        The new state, of the same shape.
 
     Examples:
         >>> adam_step(torch.zeros(3), torch.tensor(5.0), step=1, lr=0.5)[0].item()
@@ -51,8 +51,13 @@ def adam_step(state: Tensor, gradient: Tensor, step: int, lr: float) -> Tensor:
     value, first, second = state.unbind()
     first = 0.9 * first + 0.1 * gradient
     second = 0.999 * second + 0.001 * gradient**2
-    spread = (second / (1 - 0.999**step)).sqrt() + 1e-8
-    return torch.stack((value - lr * first / (1 - 0.9**step) / spread, first, second))
+    spread = (second / _one_less(0.999, step)).sqrt() + 1e-8
+    return torch.stack((value - lr * first / _one_less(0.9, step) / spread, first, second))
+
+
+def _one_less(decay: float, step: int | Tensor) -> float | Tensor:
+    """Return `1 - decay^step`, exactly also where that is small."""
+    return -torch.expm1(step * math.log(decay)) if isinstance(step, Tensor) else 1 - decay**step
 
 
 @balancers.register("uncertainty")
@@ -82,9 +87,9 @@ class Uncertainty(Balancer):
     def __init__(self, *, lr: float = 1e-3, initial: float = -0.5) -> None:
         super().__init__()
         if not (0 < lr < math.inf):
-            raise SettingError(f"Uncertainty: lr must be a number above 0; got {lr!r}")
+            raise not_allowed("Uncertainty", "lr", lr, "a number above 0")
         if not math.isfinite(initial):
-            raise SettingError(f"Uncertainty: initial must be a finite number; got {initial!r}")
+            raise not_allowed("Uncertainty", "initial", initial, "a finite number")
         self.lr, self.initial = float(lr), float(initial)
         self.reset()
 

@@ -1,14 +1,12 @@
 """A recipe: everything one run is made of, as one value."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from niwaki.balance import Balancer, balancers
+from niwaki.balance import Balancer, make_balancer
 from niwaki.data import DataSettings, datasets
-from niwaki.errors import SettingError
 from niwaki.methods import Method, methods
 from niwaki.models import ModelSettings, models
 from niwaki.records import ROUNDS
@@ -96,22 +94,9 @@ class Recipe(Settings):
     def _known_balancer(cls, value: Any) -> Any:
         given = {"kind": value} if isinstance(value, str) else value
         if isinstance(given, Mapping):
-            _make_balancer(given)
+            return make_balancer(given).describe()
         return given
 
     def make_balancer(self) -> Balancer:
         """Return a new balancer as the recipe describes it."""
-        return _make_balancer(self.balance)
-
-
-def _make_balancer(given: Mapping[str, Any]) -> Balancer:
-    options = dict(given)
-    kind = options.pop("kind", None)
-    if kind is None:
-        raise SettingError("a balancer needs `kind`; write for example {kind: EW}")
-    make = balancers.get(str(kind))
-    allowed = inspect.signature(make).parameters
-    stranger = next((key for key in options if key not in allowed), None)
-    if stranger is not None:
-        raise SettingError(f"{kind} has no setting {stranger!r}; allowed: {', '.join(allowed) or 'none'}")
-    return make(**options)
+        return make_balancer(self.balance)

@@ -1,0 +1,124 @@
+"""Each task's gradient on the parameters that several tasks reach, and on those that it alone reaches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node, get_gradient_edge
+
+__all__ = ["TaskGradients", "leaves_of", "task_gradients"]
+
+
+@dataclass(frozen=True)
+class TaskGradients:
+    """The gradients of some losses, taken apart.
+
+    Attributes:
+        tasks: The tasks that share a parameter with another one, in the order of the losses: the rows.
+        shared: The parameters that two or more tasks reach.
+        matrix: The tasks' gradients on them, `[tasks, entries]`; zero where a task does not reach.
+        own: The parameters that one task alone reaches, each with its gradient.
+    """
+
+    tasks: tuple[str, ...]
+    shared: tuple[Tensor, ...]
+    matrix: Tensor
+    own: tuple[tuple[Tensor, Tensor], ...]
+
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """Return a vector `[entries]` as one tensor for each shared parameter, of its shape, type and device."""
+        parts = vector.split([each.numel() for each in self.shared])
+        return [
+            part.view(each.shape).to(each.device, each.dtype) for part, each in zip(parts, self.shared, strict=True)
+        ]
+
+
+def leaves_of(loss: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors whose `.grad` a backward pass of a loss would fill.
+
+    Args:
+        loss: Any tensor.
+
+    Returns:
+        The leaves of its graph that require a gradient, each once; frozen parameters are none.
+
+    Examples:
+        >>> weight, frozen = torch.ones(1, requires_grad=True), torch.ones(1)
+        >>> [each is weight for each in leaves_of((weight * frozen + weight).sum())]
+        [True]
+        >>> leaves_of(frozen)
+        ()
+    """
+    if not loss.requires_grad:
+        return ()
+    waiting: list[Node] = [get_gradient_edge(loss).node]
+    seen = set(waiting)
+    found: dict[int, Tensor] = {}
+    while waiting:
+        node = waiting.pop()
+        if node.name() == "torch::autograd::AccumulateGrad":
+            leaf: Tensor = node.variable  # type: ignore[attr-defined]  # torch's stub lacks it
+            found[id(leaf)] = leaf
+        for after, _ in node.next_functions:  # in their order, which every process repeats
+            if after is not None and after not in seen:
+                seen.add(after)
+                waiting.append(after)
+    return tuple(found.values())
+
+
+def task_gradients(losses: Mapping[str, Tensor]) -> TaskGradients:
+    """Return each task's own gradient; one backward pass for each task, and no `.grad` is touched.
+
+    The tasks may have one graph, as many graphs as tasks, or anything between: what counts is which parameters a
+    task's loss reaches. The graphs are kept.
+
+    Args:
+        losses: Task name to its loss, one number each.
+
+    Returns:
+        The gradients, on shared parameters and on others.
+
+    Examples:
+        >>> trunk, head = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+        >>> found = task_gradients({"a": trunk * head, "b": trunk**2})
+        >>> found.tasks, found.matrix.tolist(), [grad.item() for _, grad in found.own]
+        (('a', 'b'), [[3.0], [4.0]], [2.0])
+    """
+    reached = {task: leaves_of(loss) for task, loss in losses.items()}
+    count: dict[int, int] = {}
+    for leaves in reached.values():
+        for leaf in leaves:
+            count[id(leaf)] = count.get(id(leaf), 0) + 1
+    every = {id(leaf): leaf for leaves in reached.values() for leaf in leaves}
+    shared = [leaf for leaf in every.values() if count[id(leaf)] > 1]
+    tasks = [task for task, leaves in reached.items() if any(count[id(leaf)] > 1 for leaf in leaves)]
+    columns, matrix = _room(shared, len(tasks))
+    own: list[tuple[Tensor, Tensor]] = []
+    for task, leaves in reached.items():
+        if not leaves:
+            continue
+        gradients = torch.autograd.grad(losses[task], leaves, retain_graph=True, allow_unused=True)
+        some = cast("Sequence[Tensor | None]", gradients)  # torch's stub knows of no unused leaves
+        for leaf, each in zip(leaves, some, strict=True):
+            if each is None:
+                continue
+            dense = each.detach().to_dense() if each.layout is not torch.strided else each.detach()
+            if id(leaf) in columns:
+                matrix[tasks.index(task), columns[id(leaf)]] = dense.reshape(-1).to(matrix)
+            else:
+                own.append((leaf, dense))
+    return TaskGradients(tuple(tasks), tuple(shared), matrix, tuple(own))
+
+
+def _room(shared: Sequence[Tensor], rows: int) -> tuple[dict[int, slice], Tensor]:
+    """Return where each parameter's entries stand, and a matrix of zeros in at least float32 for all of them."""
+    columns, start = {}, 0
+    kind = torch.float32
+    for leaf in shared:
+        columns[id(leaf)] = slice(start, start + leaf.numel())
+        start += leaf.numel()
+        kind = torch.promote_types(kind, leaf.dtype)
+    device = shared[0].device if shared else torch.device("cpu")
+    return columns, torch.zeros(rows, start, dtype=kind, device=device)

@@ -1,0 +1,46 @@
+"""A scalar whose gradient is given: how a balancer hands its own gradient to `backward`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["with_gradient"]
+
+
+class _Carrier(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradients: Sequence[Tensor], *_: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, factor: Tensor) -> Any:
+        return None, None, *(each * factor.to(each.device, each.dtype) for each in ctx.gradients)
+
+
+def with_gradient(value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
+    """Return a scalar of a given value whose gradient with respect to some tensors is given.
+
+    It is linear, so that loss scaling, the mean over accumulated batches and a penalty added to it act as on any loss.
+
+    Args:
+        value: One number, the scalar's value.
+        tensors: Leaves or parts of a graph, such as losses.
+        gradients: For each tensor its gradient, of the tensor's shape and type.
+
+    Returns:
+        One number that carries the graph of the tensors.
+
+    Examples:
+        >>> leaf = torch.ones(2, requires_grad=True)
+        >>> scalar = with_gradient(torch.tensor(7.0), [leaf], [torch.tensor([1.0, -3.0])])
+        >>> (scalar / 2).backward()
+        >>> scalar.item(), leaf.grad.tolist()
+        (7.0, [0.5, -1.5])
+    """
+    scalar: Tensor = _Carrier.apply(value.detach(), [each.detach() for each in gradients], *tensors)
+    return scalar
