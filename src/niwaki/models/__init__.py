@@ -11,6 +11,7 @@ from niwaki.models.segnet import SegNet
 from niwaki.models.segnet_mtan import SegNetMTAN
 from niwaki.models.tasknets import TaskNets
 from niwaki.models.vgg import VGG
+from niwaki.models.zoo import Timm, from_timm
 
 __all__ = [
     "VGG",
@@ -24,5 +25,7 @@ __all__ = [
     "SegNet",
     "SegNetMTAN",
     "TaskNets",
+    "Timm",
+    "from_timm",
     "models",
 ]
