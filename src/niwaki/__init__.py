@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from niwaki.methods.prune import prune as prune
     from niwaki.models import MultiTaskNet as MultiTaskNet
     from niwaki.models import TaskNets as TaskNets
+    from niwaki.models import from_timm as from_timm
     from niwaki.records import delta as delta
     from niwaki.settings import Budget as Budget
     from niwaki.surgery import Plan as Plan
@@ -95,6 +96,7 @@ _HOMES = {
     "niwaki.models": (
         "MultiTaskNet",
         "TaskNets",
+        "from_timm",
     ),
     "niwaki.records": ("delta",),
     "niwaki.settings": ("Budget",),
