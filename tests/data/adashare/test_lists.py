@@ -187,10 +187,17 @@ def test_each_fault_is_named_with_its_file(root: Path, fault: str) -> None:
 
 
 def test_a_frame_that_goes_bad_later_is_refused_when_read(root: Path) -> None:
+    change(lambda lists: lists | {"val": lists["test"], "test": []})(root)
     splits = AdaShareNYUv2Data(root=root, augment=None).open()
     array("seg/train0000.png", holding(77, 0, 0))(root)
     with pytest.raises(DataError, match=r"train0000\.png: found the label 77; expected whole numbers"):
         splits.train[0]
+    array("depth/train0002.npy", lambda a: a[:6])(root)
+    with pytest.raises(DataError, match=r"train0002\.npy: found shape \[6, 16\]; expected shape \[12, 16, 1\], as the"):
+        splits.train[2]
+    array("img/train0003.png", lambda a: a[..., 0])(root)
+    with pytest.raises(DataError, match=r"train0003\.png: found shape \[12, 16\]; expected shape \[12, 16, 3\]"):
+        splits.train[3]
     (root / "img" / "train0001.png").unlink()
     with pytest.raises(DataError, match=r"train0001\.png can't be read.*run `niwaki check-data`"):
         splits.train[1]

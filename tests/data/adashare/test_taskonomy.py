@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.data.adashare.writing import Array, taskonomy
+from tests.data.adashare.writing import Array, taskonomy, write
 
 from niwaki.data import Augment, TaskonomyData, check_data
 from niwaki.data.adashare.taskonomy import TASKONOMY_CLASSES
+from niwaki.errors import DataError
 from niwaki.tasks import build_tasks, task_losses
 
 SIZE = {"size": None}
@@ -63,6 +64,13 @@ def test_log_depth_comes_nearer_as_metres_do(written: tuple[Path, dict[str, dict
         for scale in ("log", "metres")
     )
     assert torch.allclose(log, (1 + metres * 512).log() / math.log(2**16), atol=1e-6)
+
+
+def test_maps_of_8_bits_are_refused(written: tuple[Path, dict[str, dict[str, Array]]]) -> None:
+    root, _ = written
+    write(root / "test/ackermanville/edge/point_0_view_0_edge.png", np.zeros((12, 16), np.uint8))
+    with pytest.raises(DataError, match=r"0_edge\.png: found dtype uint8; expected 16-bit numbers"):
+        TaskonomyData(root=root).open()
 
 
 def test_its_tasks_fit_its_targets(written: tuple[Path, dict[str, dict[str, Array]]]) -> None:

@@ -79,8 +79,8 @@ def facing_normals(array: Array) -> Array:
     return unit_normals(array) * np.array([1, 1, -1], np.float32)
 
 
-def _no_fault(array: Array) -> Fault | None:  # noqa: ARG001 - any 16-bit number may stand in such a file
-    return None
+def _width_fault(array: Array) -> Fault | None:
+    return Fault(f"dtype {array.dtype}", "16-bit numbers") if array.dtype.itemsize < 2 else None
 
 
 @datasets.register("taskonomy")
@@ -124,9 +124,9 @@ class TaskonomyData(ListedData):
             PICTURE,
             label_plane("seg", "segmentation", len(TASKONOMY_CLASSES), ignored=0, first=1),
             normal_plane("normal", "normals", decode=facing_normals, kinds="u"),
-            Plane("depth", "depth", 1, "ui", "16-bit numbers", _no_fault, log_depth if log else metric_depth),
+            Plane("depth", "depth", 1, "ui", "16-bit numbers", _width_fault, log_depth if log else metric_depth),
             *(
-                Plane(name, name, 1, "ui", "16-bit numbers", _no_fault, partial(strength, strongest=strongest))
+                Plane(name, name, 1, "ui", "16-bit numbers", _width_fault, partial(strength, strongest=strongest))
                 for name, strongest in _STRONGEST.items()
             ),
         )

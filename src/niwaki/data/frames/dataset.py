@@ -41,19 +41,22 @@ class Frames(SampleDataset):
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} is not among the {len(self)} of this split")
-        arrays = {plane: _checked(plane, path) for plane, path in present(self.root, self.planes, self.frames[index])}
-        image = torch.from_numpy(arrays.pop(self.planes[0])).permute(2, 0, 1).contiguous()
-        size = self.size or (image.shape[1], image.shape[2])
-        targets = {str(plane.target): _as_target(array, size) for plane, array in arrays.items()}
+        (picture, path), *others = present(self.root, self.planes, self.frames[index])
+        image = torch.from_numpy(_checked(picture, path, None)).permute(2, 0, 1).contiguous()
+        native = (image.shape[1], image.shape[2])
+        size = self.size or native
+        targets = {str(plane.target): _as_target(_checked(plane, path, native), size) for plane, path in others}
         return resample(image, size), targets
 
 
-def _checked(plane: Plane, path: Path) -> Array:
+def _checked(plane: Plane, path: Path, size: tuple[int, int] | None) -> Array:
+    """Return a file's array in the library's units; the picture has what size it has."""
     try:
         array = load(path)
     except UNREADABLE as error:
         raise DataError(f"{path} can't be read: {error}; run `niwaki check-data`") from error
-    fault = plane.fault(array)
+    size = size or (*array.shape, 0, 0)[:2]
+    fault = plane.form_fault(array.shape, array.dtype, size) or plane.fault(array)
     if fault is not None:
         raise DataError(f"{path}: found {fault.found}; expected {fault.expected}")
     return plane.decode(array)

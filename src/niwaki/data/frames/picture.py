@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from niwaki.data.frames.plane import Array, Fault, Plane
+from niwaki.data.frames.plane import PICTURE_NAME, Array, Fault, Plane
 
 __all__ = ["PICTURE", "picture", "picture_fault"]
 
@@ -31,5 +31,5 @@ def picture_fault(array: Array) -> Fault | None:
     return None
 
 
-PICTURE = Plane("image", None, 3, "fu", "floating numbers in [0, 1], or uint8", picture_fault, picture)
+PICTURE = Plane(PICTURE_NAME, None, 3, "fu", "floating numbers in [0, 1], or uint8", picture_fault, picture)
 """The input of a frame, channels in the order red, green, blue."""

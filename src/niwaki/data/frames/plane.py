@@ -4,9 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Fault", "Frame", "Plane", "flat"]
+__all__ = ["PICTURE_NAME", "Array", "Fault", "Frame", "Plane", "flat"]
+
+PICTURE_NAME = "image"
+"""What every layout calls the plane that is the input."""
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -52,17 +56,22 @@ class Plane:
         """Return the expected shape as text."""
         return f"[{size[0]}, {size[1]}, {self.channels}]" if self.channels else f"[{size[0]}, {size[1]}]"
 
-    def fits(self, shape: tuple[int, ...], size: tuple[int, int]) -> bool:
-        """Return whether a file may have a shape; one channel may be left out, and a plain map may have one."""
+    def form_fault(self, shape: tuple[int, ...], dtype: np.dtype[Any], size: tuple[int, int]) -> Fault | None:
+        """Tell what is wrong with an array's form: its dtype, or its shape beside a picture of that size."""
+        if dtype.kind not in self.kinds:
+            return Fault(f"dtype {dtype}", self.numbers)
         right = shape == ((*size, self.channels) if self.channels else size)
-        return (right or (self.channels <= 1 and shape in {size, (*size, 1)})) and 0 not in shape
+        # A map with one channel may leave it out, and a plain map may have one.
+        right = right or (self.channels <= 1 and shape in {size, (*size, 1)})
+        if right and 0 not in shape:
+            return None
+        return Fault(f"shape {list(shape)}", f"shape {self.shape_of(size)}, as the {PICTURE_NAME} of that frame has")
 
 
 def flat(array: Array) -> Array:
     """Return a map without its one channel.
 
     Examples:
-        >>> import numpy as np
         >>> flat(np.zeros((2, 3, 1))).shape, flat(np.zeros((2, 3))).shape
         ((2, 3), (2, 3))
     """

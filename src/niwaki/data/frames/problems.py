@@ -24,7 +24,7 @@ def header_problems(root: Path, planes: Sequence[Plane], frame: Frame) -> Iterat
         frame: The files.
 
     Yields:
-        One problem a fault.
+        At most one problem a file.
     """
     size: tuple[int, int] | None = None
     for plane, path in present(root, planes, frame):
@@ -36,13 +36,11 @@ def header_problems(root: Path, planes: Sequence[Plane], frame: Frame) -> Iterat
         except UNREADABLE as error:
             yield Problem(str(path), f"a file that can't be read ({error})", _READABLE)
             continue
-        if dtype.kind not in plane.kinds:
-            yield Problem(str(path), f"dtype {dtype}", plane.numbers)
         if size is None and len(shape) >= 2:
             size = (shape[0], shape[1])
-        if not plane.fits(shape, size or (0, 0)):
-            expected = f"shape {plane.shape_of(size or (0, 0))}, as the {planes[0].name} of that frame has"
-            yield Problem(str(path), f"shape {list(shape)}", expected)
+        fault = plane.form_fault(shape, dtype, size or (0, 0))
+        if fault is not None:
+            yield Problem(str(path), *fault)
 
 
 def value_problems(root: Path, planes: Sequence[Plane], frame: Frame) -> Iterator[Problem]:
