@@ -180,7 +180,9 @@ class DualProj(NamedAggregator):
 
 @balancers.register("ConFIG")
 class ConFIG(NamedAggregator):
-    """The direction at equal angles to all gradients, as long as their projections on it (arXiv 2408.11104, eq. 2).
+    """The direction at equal angles to all gradients, as long as their projections on it (arXiv 2408.11104).
+
+    It is equation 2 of the paper.
 
     Args:
         preference: How near each task's gradient it comes; all equally when None.

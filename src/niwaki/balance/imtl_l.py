@@ -10,7 +10,7 @@ __all__ = ["IMTLL"]
 
 @balancers.register("IMTL_L")
 class IMTLL(Scalarizer):
-    """Learned scales that bring every loss to one size: `sum_t exp(s_t) L_t - s_t` (Liu et al., ICLR 2021, eq. 7).
+    """Learned scales that bring every loss to one size: `sum_t exp(s_t) L_t - s_t` (Liu et al., ICLR 2021, equation 7).
 
     The scales take a step of gradient descent in the call. Their size is learned: they don't sum to the number of
     tasks.

@@ -145,8 +145,8 @@ class Loop:
         )
 
     def _tell_balancer(self, batch: Batch) -> None:
-        """Give the losses after the step to a balancer that asks for them: one that has its own `after_step`."""
-        if type(self.balance).after_step is not Balancer.after_step:
+        """Give the losses after the step to a balancer that asks for them."""
+        if self.balance.wants_losses_after_step:
             with torch.no_grad():
                 self.balance.after_step(_joined(*self.losses(batch)))
 
