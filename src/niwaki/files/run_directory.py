@@ -24,6 +24,7 @@ RUN_FILES = {
     "record": "record.json",
     "report": "report.html",
     "pictures": "pictures",
+    "cuts": "cuts",
 }
 """What a run's files are called."""
 

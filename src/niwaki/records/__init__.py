@@ -1,17 +1,19 @@
 """Plain results and plans: what was planned, what was measured. JSON in, JSON out, no torch."""
 
 from niwaki.records.cost import Cost, PartCost
+from niwaki.records.cut import CutRecord
 from niwaki.records.delta import DeltaRecord, delta
 from niwaki.records.difference import first_difference
 from niwaki.records.environment import Environment
 from niwaki.records.latency import ROUNDS, Latency, Timing
-from niwaki.records.plan import GroupPlan, Plan, Repair, Slice
+from niwaki.records.plan import GroupPlan, Plan, Repair, Rescale, Slice
 from niwaki.records.record import Compression, Quality, Record
 
 __all__ = [
     "ROUNDS",
     "Compression",
     "Cost",
+    "CutRecord",
     "DeltaRecord",
     "Environment",
     "GroupPlan",
@@ -21,6 +23,7 @@ __all__ = [
     "Quality",
     "Record",
     "Repair",
+    "Rescale",
     "Slice",
     "Timing",
     "delta",

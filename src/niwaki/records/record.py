@@ -4,6 +4,7 @@ from typing import Any
 
 from niwaki.records.base import RecordBase
 from niwaki.records.cost import Cost
+from niwaki.records.cut import CutRecord
 from niwaki.records.delta import DeltaRecord
 from niwaki.records.environment import Environment
 from niwaki.records.latency import Latency
@@ -44,6 +45,7 @@ class Record(RecordBase):
         picked_by: The rule that picked the epoch.
         latency: Times of both models, where they were taken.
         plans: The plans that were applied, in order.
+        cuts: The cuts in the course of the training, each with the model it left.
         compression: What it took.
         environment: Machine and versions.
         recipe: The resolved recipe, or the settings of the call.
@@ -62,6 +64,7 @@ class Record(RecordBase):
     picked_by: str = ""
     latency: Latency | None = None
     plans: tuple[Plan, ...] = ()
+    cuts: tuple[CutRecord, ...] = ()
     compression: Compression = Compression()
     environment: Environment
     recipe: dict[str, Any] = {}

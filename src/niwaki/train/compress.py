@@ -152,6 +152,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         split="validation" if test_data is None else "test",
         picked_by=fitted.picked_by,
         plans=tuple(Plan.from_json(plan.to_json()) for plan in plans_of(fitted.model)),  # as records, without `apply`
+        cuts=fitted.cuts,
         compression=Compression(
             seconds=seconds,
             steps={"training": fitted.steps},

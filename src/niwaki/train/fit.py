@@ -11,7 +11,8 @@ from torch import nn
 from niwaki.balance import Balancer
 from niwaki.methods.base import Method
 from niwaki.modules import device_of
-from niwaki.records import Quality
+from niwaki.records import CutRecord, Quality
+from niwaki.surgery import plans_of
 from niwaki.tasks import Task
 from niwaki.train.checkpoint import load_tensors, tensors_of
 from niwaki.train.doors import check_job
@@ -45,6 +46,7 @@ class Fitted:
         steps: Optimizer steps that were taken.
         seconds: Wall time of the training, over all its processes.
         precision: The precision it was trained in.
+        cuts: What each cut in the course of the training left.
         notes: What a reader should know.
     """
 
@@ -56,6 +58,7 @@ class Fitted:
     steps: int
     seconds: float
     precision: str
+    cuts: tuple[CutRecord, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -141,6 +144,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
             keeper,
             progress or Silent(),
             job.settings(),
+            before=len(plans_of(model)),
         )
         if saved is not None:
             load_session(session, saved)
@@ -173,5 +177,6 @@ def _finish(session: Session, given: nn.Module) -> Fitted:
         steps=session.loop.step,
         seconds=session.seconds(),
         precision=trainee.engine.precision,
+        cuts=tuple(session.cuts),
         notes=tuple(notes),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from niwaki.errors import FileError
+from niwaki.records import CutRecord
 from niwaki.train.checkpoint import load_optimizer, load_tensors, optimizer_state, tensors_of
 from niwaki.train.labels import SeenLabels
 from niwaki.train.randomness import random_state, set_random_state
@@ -73,6 +74,7 @@ def session_state(session: "Session") -> dict[str, Any]:
         "picker": session.picker.state(),
         "best": session.best,
         "history": session.history,
+        "cuts": [each.to_json() for each in session.cuts],
         "notes": list(trainee.notes),
     }
 
@@ -104,6 +106,7 @@ def load_session(session: "Session", state: dict[str, Any]) -> None:
     session.picker.load_state(state["picker"])
     session.best = state["best"]
     session.history = list(state["history"])
+    session.cuts = [CutRecord.from_json(each) for each in state.get("cuts", ())]
     session.journal.rewind(place["journal"])
     session.position = Position(
         place["epoch"], place["batch"], place["seconds"], state["begun"], state["random"], place["finished"]

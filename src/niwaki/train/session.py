@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from niwaki.errors import DataError
-from niwaki.records import Quality
+from niwaki.records import CutRecord, Quality
 from niwaki.surgery import plans_of
 from niwaki.train.calibrate import calibrate
 from niwaki.train.checkpoint import tensors_of
@@ -43,6 +43,8 @@ class Session:
         settings: What a resume has to agree with.
         history: One entry for each validation.
         best: Tensors of the best epoch's model, or None.
+        before: Plans that the model remembered when it was given.
+        cuts: What each cut since then left.
     """
 
     loop: Loop
@@ -56,6 +58,8 @@ class Session:
     position: Position = field(default_factory=Position)
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
+    before: int = 0
+    cuts: list[CutRecord] = field(default_factory=list)
     _since: float = field(default_factory=time.perf_counter)
 
     def run(self) -> None:
@@ -69,6 +73,7 @@ class Session:
             return
         self.progress.begin("training", self.loop.total, self.loop.step)
         try:
+            self._keep_cuts(sum(each.numel() for each in self.loop.trainee.model.parameters()))
             while self.loop.step < self.loop.total:
                 self._epoch()
             self.position.finished = True
@@ -166,8 +171,18 @@ class Session:
         self.best = None
         calibrate(trainee, self.batches, training.batchnorm_batches, self.loop.tasks)
         params = sum(each.numel() for each in trainee.model.parameters())
-        self.journal.write(kind="change", step=self.loop.step, params=params, plans=len(plans_of(trainee.model)))
+        self._keep_cuts(params)
+        self.journal.write(kind="change", step=self.loop.step, params=params, plans=self.before + len(self.cuts))
         self.progress.note(f"step {self.loop.step}: the model changed its shape; it has {params:,} parameters now")
+
+    def _keep_cuts(self, params: int) -> None:
+        """Write down the cuts that were made since the last look, and keep the model that they left."""
+        model, step = self.loop.trainee.model, self.loop.step
+        new = plans_of(model)[self.before + len(self.cuts) :]
+        for place, plan in enumerate(new, start=1):
+            number = len(self.cuts) + 1
+            file = self.keeper.save_cut(number, model, self.loop.tasks) if place == len(new) else ""
+            self.cuts.append(CutRecord(number=number, step=step, params=params, reached=plan.reached, file=file))
 
     def _record(self, figures: list[StepFigures]) -> None:
         for each in figures:

@@ -1,12 +1,16 @@
 """Where a training keeps its checkpoint and its metrics."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
+from torch import nn
+
 from niwaki.errors import FileError
-from niwaki.files import load_state, save_state
+from niwaki.files import RUN_FILES, load_state, save, save_state
+from niwaki.tasks import Task
 
 __all__ = ["Keeper", "NamedStage", "Stage", "open_stage"]
 
@@ -72,6 +76,25 @@ class Keeper:
         """
         if self.checkpoint is not None:
             save_state(self.checkpoint, state)
+
+    def save_cut(self, number: int, model: nn.Module, tasks: Sequence[Task]) -> str:
+        """Keep the model that a cut left, in a file of its own.
+
+        Args:
+            number: Which cut, from 1.
+            model: The model, which remembers its plans.
+            tasks: The tasks.
+
+        Returns:
+            The file's path from the directory of the checkpoint; empty where nothing is kept.
+        """
+        if self.checkpoint is None:
+            return ""
+        file = Path(RUN_FILES["cuts"]) / f"{self.name or 'model'}-{number:02d}.safetensors"
+        path = self.checkpoint.parent / file
+        path.parent.mkdir(exist_ok=True)
+        save(model, path, tasks=tasks)
+        return file.as_posix()
 
     def load(self) -> dict[str, Any] | None:
         """Return the checkpoint, or None when there is none yet.

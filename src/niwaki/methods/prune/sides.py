@@ -53,7 +53,7 @@ def read_sides(channels: Channels) -> Sides:
         >>> net = nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> sides = read_sides(find_channels(trace(net, torch.zeros(1, 3))))
         >>> sides.rows
-        (('0.weight', 0), ('2.weight', 0), ('4.weight', 0))
+        (('0.weight', 0), ('2.weight', 0))
         >>> sides.gates[:4]
         (('1.weight', 0), ('1.bias', 0), ('2.weight', 0), ('2.bias', 0))
     """
