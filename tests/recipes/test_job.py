@@ -72,7 +72,7 @@ def test_the_exported_file_answers_as_the_saved_model(finished: Finished, tiny: 
     folder, _ = finished
     place = open_workplace(tiny, Silent())
     small = nw.load(place.build(), folder / "model.safetensors").eval()
-    x = place.batch(small, 3)[1].args[0]
+    x = place.batch(small, 3)[0].args[0]
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
     names = [output.name for output in session.get_outputs()]
     found = dict(zip(names, session.run(None, {session.get_inputs()[0].name: x.numpy()}), strict=True))

@@ -47,12 +47,14 @@ def export(
     shape: Shape = None,
 ) -> None:
     """Export a model to ONNX and compare the file's answers with the model's, task by task."""
+    from niwaki.export import export as write
     from niwaki.recipes.subject import open_subject
 
     subject = open_subject(target, weights=weights, shape=_sizes(shape))
+    model = list(subject.models.values())[-1]
     errors().print("exporting and comparing…", highlight=False)
-    for result in subject.export(out):
-        screen().print(str(result), markup=False, highlight=False, soft_wrap=True)
+    result = write(model, subject.example, out, tasks=subject.tasks)
+    screen().print(str(result), markup=False, highlight=False, soft_wrap=True)
 
 
 def _cost(name: str, cost: Cost) -> object:

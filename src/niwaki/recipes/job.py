@@ -1,13 +1,12 @@
 """The job: data in, a dense parent, a smaller model beside an equally trained control, and everything measured."""
 
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
+from niwaki.export import ExportResult, export
 from niwaki.files import RunDirectory, save
 from niwaki.measure import measure_latency
-from niwaki.recipes.paths import export_paths
 from niwaki.recipes.pictures import draw_scenes
 from niwaki.recipes.recipe import Recipe
 from niwaki.recipes.workplace import Workplace, open_workplace
@@ -72,7 +71,7 @@ class _Job:
                 "compression": _bill(result.record.compression, trainings),
                 "recipe": self.recipe.model_dump(mode="json"),
                 "seed": self.recipe.seed,
-                "exported": exported,
+                "exported": None if exported is None else exported.model_dump(mode="json"),
             }
         )
         self.directory.write(self.directory.record, record.to_json(indent=2))
@@ -129,26 +128,22 @@ class _Job:
     def _save(self, model: nn.Module, path: Path) -> None:
         save(model, path, tasks=self.place.tasks, example=self.place.example(model))
 
-    def _export(self, small: nn.Module) -> dict[str, Any] | None:
+    def _export(self, small: nn.Module) -> ExportResult | None:
         if not self.recipe.export:
             return None
         self.progress.note("exporting to ONNX and comparing the answers")
-        results = export_paths(small, self.place.paths(small), self.directory.onnx, self.place.names)
-        plain = {path: result.model_dump(mode="json") for path, result in results.items()}
-        only: dict[str, Any] = plain.get("", plain)
-        return only
+        return export(small, self.place.example(small), self.directory.onnx, tasks=self.place.names)
 
     def _time(self, dense: nn.Module, small: nn.Module) -> Latency:
         how = self.recipe.latency
         self.progress.note(f"timing dense beside small in {', '.join(how.runtimes)}")
-        path, example = self.place.batch(small, how.batch)
         return measure_latency(
             {"dense": dense, "small": small},
-            example,
+            self.place.batch(small, how.batch),
             runtimes=how.runtimes,
             threads=how.threads,
             rounds=how.rounds,
-            tasks=[path] if path else self.place.names,
+            tasks=self.place.names,
         )
 
 

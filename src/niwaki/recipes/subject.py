@@ -11,9 +11,7 @@ from torch import nn
 
 from niwaki.contract import Example
 from niwaki.errors import ContractError, FileError
-from niwaki.export import ExportResult
 from niwaki.files import RUN_FILES, load
-from niwaki.recipes.paths import as_example, export_paths
 from niwaki.recipes.reading import read_recipe
 from niwaki.recipes.workplace import open_workplace
 from niwaki.train import Silent
@@ -27,22 +25,13 @@ class Subject:
 
     Attributes:
         models: Name to model; the last one is the one to export.
-        paths: Task to the inputs of its call; a single path through all tasks has no name.
+        example: The inputs: an `Example`, or a list of one for each path.
         tasks: Names of the outputs, or None where the model names its own.
     """
 
     models: dict[str, nn.Module]
-    paths: dict[str, Example]
+    example: Any
     tasks: list[str] | None
-
-    @property
-    def example(self) -> Any:
-        """The inputs of all paths: an `Example`, or a list of them."""
-        return as_example(self.paths)
-
-    def export(self, out: Path) -> list[ExportResult]:
-        """Export the last model, each path to a file of its own; see `niwaki.recipes.paths.export_paths`."""
-        return list(export_paths(list(self.models.values())[-1], self.paths, out, self.tasks).values())
 
 
 def open_subject(target: str, *, weights: Path | None = None, shape: tuple[int, ...] | None = None) -> Subject:
@@ -69,7 +58,7 @@ def open_subject(target: str, *, weights: Path | None = None, shape: tuple[int, 
     dense = _build(target)
     models = {"model": dense} if weights is None else {"dense": dense, "small": load(dense, weights)}
     generator = torch.Generator().manual_seed(0)
-    return Subject(models, {"": Example(torch.rand(*shape, generator=generator))}, None)
+    return Subject(models, Example(torch.rand(*shape, generator=generator)), None)
 
 
 def _of_run(folder: Path) -> Subject:
@@ -79,7 +68,7 @@ def _of_run(folder: Path) -> Subject:
             raise FileError(f"{folder} holds no finished run: {file.name} is missing; run or resume it first")
     place = open_workplace(read_recipe(recipe), Silent())
     models = {"dense": load(place.build(), dense), "small": load(place.build(), small)}
-    return Subject(models, place.paths(models["dense"]), place.names)
+    return Subject(models, place.example(models["dense"]), place.names)
 
 
 def _build(target: str) -> nn.Module:

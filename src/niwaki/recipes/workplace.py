@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from niwaki.contract import Example, answers_all, route
+from niwaki.contract import Example, answers_all, as_examples, is_routed, route
 from niwaki.data import Sample, Split, Splits
 from niwaki.errors import ContractError
-from niwaki.recipes.paths import as_example
 from niwaki.recipes.recipe import Recipe
 from niwaki.recipes.samples import first_target, spread
 from niwaki.tasks import Task, build_tasks
@@ -49,40 +48,37 @@ class Workplace:
         """Return the dense network with fresh weights; the same weights each time."""
         return self.recipe.model.build(self.outputs, seed=self.recipe.seed)
 
-    def paths(self, model: nn.Module) -> dict[str, Example]:
-        """Return the inputs of each path through a model: a sample as a batch of one.
+    def example(self, model: nn.Module) -> Example | list[Example]:
+        """Return one sample as a batch of one; of a routed network, an input for each path.
 
         Args:
             model: The network, dense or small.
 
         Returns:
-            Task to the inputs of its call; a single path through all tasks has no name.
+            The inputs of a call that answers all tasks, or of one call for each task.
         """
         val = self.splits.val
-        if not isinstance(val, dict):
-            shared = Example(val[0][0][None])
-            return {"": shared} if answers_all(model) else {task: route(model, shared, task) for task in self.names}
-        own = {task: route(model, Example(val[task][0][0][None]), task) for task in self.names}
-        # A network that is not routed has one path, whatever task a sample belongs to.
-        return own if any(example.kwargs for example in own.values()) else {"": next(iter(own.values()))}
+        first = {task: (val[task] if isinstance(val, dict) else val)[0][0] for task in self.names}
+        calls = [route(model, Example(image[None]), task) for task, image in first.items()]
+        one_path = not is_routed(model) or (not isinstance(val, dict) and answers_all(model))
+        return Example(first[self.names[0]][None]) if one_path else calls
 
-    def example(self, model: nn.Module) -> Any:
-        """Return the inputs of all paths through a model: an `Example`, or a list of them."""
-        return as_example(self.paths(model))
-
-    def batch(self, model: nn.Module, size: int) -> tuple[str, Example]:
-        """Return an input of random numbers with a batch of a size, to time models with.
+    def batch(self, model: nn.Module, size: int) -> list[Example]:
+        """Return inputs of random numbers with a batch of a size, to time models with.
 
         Args:
             model: The network.
             size: The batch.
 
         Returns:
-            The task whose path it takes, if it is a task's own, and the input. The paths of a routed network are alike.
+            An input for each path: one, or of a routed network one for each task.
         """
         generator = torch.Generator().manual_seed(self.recipe.seed)
-        task, example = next(iter(self.paths(model).items()))
-        return task, example.map(lambda each: torch.rand(size, *each.shape[1:], generator=generator))
+
+        def drawn(like: Tensor) -> Tensor:
+            return torch.rand(size, *like.shape[1:], generator=generator)
+
+        return [example.map(drawn) for example in as_examples(self.example(model))]
 
     def scenes(self) -> Iterator[tuple[str, Sample]]:
         """Yield the samples that are drawn, spread over the measured split, each with a name."""

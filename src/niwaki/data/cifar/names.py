@@ -72,7 +72,8 @@ def read_tree(root: Path, labels: Labels) -> Tree:
     }
     written = [_lines(root / name) for name in _FILES]
     if all(written):
-        return Tree(members, _as_task_names(written[0]), tuple(written[1]), "those of the files beside train.bin")
+        fine = tuple(name.rpartition("/")[2] for name in written[1])  # of SUPERCLASS/CLASS the class
+        return Tree(members, _as_task_names(written[0]), fine, "those of the files beside train.bin")
     if _is_standard(home):
         return Tree(members, tuple(STANDARD), _standard_fine(), "CIFAR-100's own")
     coarse, fine = _numbered("coarse", COARSE), _numbered("fine", FINE)
