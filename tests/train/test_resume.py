@@ -144,7 +144,7 @@ def test_data_by_task_resumes_exactly(
     """The shorter task's loader begins its second and third pass in the middle of an epoch, from the global state."""
 
     def data() -> dict[str, Any]:
-        drawing = DataLoader(Wobbly(make_squares(5)), 2, shuffle=True)  # type: ignore[arg-type]  # a double
+        drawing: Any = DataLoader(Wobbly(make_squares(5)), 2, shuffle=True)  # type: ignore[arg-type]  # a double
         return {"depth": drawing, "segmentation": Wobbly(make_squares(15, seed=2))}
 
     case = {**CASES[name], "training": {**CASES[name].get("training", {}), "checkpoint_every": 1}}

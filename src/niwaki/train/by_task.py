@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import chain
+from itertools import chain, count, islice, takewhile
 from typing import Any, cast
 
 from niwaki.errors import DataError
@@ -11,17 +11,22 @@ from niwaki.train.streams import Batches
 __all__ = ["TaskBatches"]
 
 
+_END = object()
+
+
 class TaskBatches:
     """Each step takes one batch of every task, in the order of the tasks.
 
-    An epoch is as long as the longest task's; shorter ones begin again, in another order where they have one. Every
-    task's data is resumed at the place where its own current pass began.
+    For training an epoch is as long as the longest task's; shorter ones begin again, in another order where they have
+    one. Every task's data is resumed at the place where its own current pass began. For measuring every batch comes
+    once: where a task's data has ended, batches go on without the task.
 
     Args:
         sources: Task to batches.
+        again: Whether shorter ones begin again.
 
     Raises:
-        DataError: When a task's number of batches is not known.
+        DataError: When a task has no batch, or its number of batches is needed and not known.
 
     Examples:
         >>> from niwaki.train.streams import ReadyBatches
@@ -30,15 +35,17 @@ class TaskBatches:
         [{'far': 2, 'near': 7}, {'far': 3, 'near': 7}]
     """
 
-    def __init__(self, sources: Mapping[str, Batches]) -> None:
-        endless = [task for task, source in sources.items() if source.count is None]
-        if endless:
+    def __init__(self, sources: Mapping[str, Batches], *, again: bool = True) -> None:
+        counts = {task: source.count for task, source in sources.items()}
+        endless = [task for task, count in counts.items() if count is None]
+        if endless and again:
             raise DataError(f"data by task needs a length for each; without one: {', '.join(endless)}")
-        empty = [task for task, source in sources.items() if not source.count]
+        empty = [task for task, count in counts.items() if count == 0]
         if empty:
             raise DataError(f"data by task holds no batch for: {', '.join(empty)}")
         self._sources = dict(sources)
-        self.count: int | None = max(cast("int", source.count) for source in self._sources.values())
+        self._again = again
+        self.count: int | None = None if endless else max(count for count in counts.values() if count)
 
     def iterate(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Iterate over the batches of an epoch, from batch ``start`` on."""
@@ -54,29 +61,36 @@ class TaskBatches:
         return self._side_by_side(openers, epoch, start)
 
     def peek(self) -> Iterator[Any]:
-        """Iterate over batches of all tasks, as many as the longest has; shorter ones begin again."""
+        """Iterate over batches of all tasks, as many as the longest has; for training shorter ones begin again."""
         streams = {task: source.peek() for task, source in self._sources.items()}
         running = set(streams)
         while True:
-            batch = {task: next(stream, None) for task, stream in streams.items()}
-            for task in [task for task, each in batch.items() if each is None]:
+            batch = {task: next(stream, _END) for task, stream in streams.items()}
+            for task in [task for task, each in batch.items() if each is _END]:
                 running.discard(task)
-                streams[task] = self._sources[task].peek()
-                batch[task] = next(streams[task], None)
-            if not running or None in batch.values():
+                if self._again:
+                    streams[task] = self._sources[task].peek()
+                    batch[task] = next(streams[task], _END)
+            if not running:
                 return
-            yield batch
+            yield _without_ends(batch)
 
     def _side_by_side(self, openers: Mapping[str, Any], epoch: int, start: int) -> Iterator[Any]:
         streams = {task: self._stream(task, opener, epoch, start) for task, opener in openers.items()}
-        return ({task: next(stream) for task, stream in streams.items()} for _ in range(start, cast("int", self.count)))
+        rows = ({task: next(stream, _END) for task, stream in streams.items()} for _ in count(start))
+        return takewhile(bool, map(_without_ends, rows if self.count is None else islice(rows, self.count - start)))
 
     def _stream(self, task: str, opener: Any, epoch: int, start: int) -> Iterator[Any]:
         """Open a task's pass that batch ``start`` follows on; what comes after it begins when it is asked for."""
-        source, longest = self._sources[task], cast("int", self.count)
-        size = cast("int", source.count)
-        passes = -(-longest // size)
-        now = max(0, start - 1) // size  # where a pass has just ended, its successor must not begin yet
-        first = opener(epoch * passes + now, start - now * size)
+        source = self._sources[task]
+        if not self._again or self.count is None or source.count is None:
+            return cast("Iterator[Any]", opener(epoch, start))
+        passes = -(-self.count // source.count)
+        now = max(0, start - 1) // source.count  # where a pass has just ended, its successor must not begin yet
+        first = opener(epoch * passes + now, start - now * source.count)
         later = (source.iterate(epoch * passes + turn) for turn in range(now + 1, passes))
         return chain(first, chain.from_iterable(later))
+
+
+def _without_ends(batch: dict[str, Any]) -> dict[str, Any]:
+    return {task: each for task, each in batch.items() if each is not _END}

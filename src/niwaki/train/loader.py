@@ -92,7 +92,8 @@ def open_batches(
             a dict of these by task.
         training: Settings of the loading.
         tasks: The tasks; of data by task only theirs is read.
-        shuffle: Whether a data set's samples come in random order.
+        shuffle: Whether it is for training: a data set's samples come in random order, and of data by task the shorter
+            begin again within an epoch.
         keep: How many batches of an iterable `Batches.peek` still gives in the middle of an epoch.
         pin: Whether a data set's batches are laid into pinned memory.
 
@@ -112,7 +113,7 @@ def open_batches(
                 "give it under the task's name, or leave the task out"
             )
         open_one = partial(open_batches, training=training, tasks=tasks, shuffle=shuffle, keep=keep, pin=pin)
-        return TaskBatches({name: open_one(given[name]) for name in names})
+        return TaskBatches({name: open_one(given[name]) for name in names}, again=shuffle)
     if _is_dataset(data):
         return DatasetBatches(data, training, shuffle=shuffle, tasks=tasks, pin=pin)
     if isinstance(data, Iterable):
