@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from niwaki.errors import MissingExtraError
 from niwaki.records import Environment
 
 __all__ = ["Benchmark", "Cell"]
@@ -36,6 +37,11 @@ class Cell:
         """Hash of the settings and of the code that is measured."""
         text = json.dumps([self.part, self.settings, code_version()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def figures(self) -> dict[str, Any] | None:
+        """Return what was measured, or None where nothing was yet."""
+        found = _cached(self)
+        return found and found["figures"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,12 @@ class Benchmark:
         parser.add_argument("--quick", action="store_true", help=f"the parts {', '.join(self.quick)}")
         parser.add_argument("--full", action="store_true", help="every part")
         parser.add_argument("--part", action="append", choices=parts, default=[], help="one part; may be repeated")
+        parser.add_argument("--only", default="", metavar="TEXT", help="only cells whose settings contain this text")
         asked = parser.parse_args()
         wanted = set(asked.part) | (set(self.quick) if asked.quick else set()) | (set(parts) if asked.full else set())
         for cell in self.cells:
-            if cell.part in wanted and _cached(cell) is None:
-                Console(stderr=True).print(f"{cell.part} {cell.settings}", highlight=False)
-                _keep(cell, cell.measure(**cell.settings))
+            if cell.part in wanted and asked.only in str(cell.settings) and _cached(cell) is None:
+                _measure(cell)
         for part in parts:
             self._print(part)
         self._write()
@@ -114,6 +120,15 @@ def _cached(cell: Cell) -> dict[str, Any] | None:
     path = CACHE / f"{cell.key}.json"
     found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     return found
+
+
+def _measure(cell: Cell) -> None:
+    screen = Console(stderr=True)
+    screen.print(f"{cell.part} {cell.settings}", highlight=False)
+    try:
+        _keep(cell, cell.measure(**cell.settings))
+    except MissingExtraError as missing:
+        screen.print(f"  left out: {missing}", highlight=False)
 
 
 def _keep(cell: Cell, figures: dict[str, Any]) -> None:
