@@ -8,8 +8,12 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from niwaki.cli.app import app
-from niwaki.recipes import recipe_names
-from niwaki.records import Record
+from niwaki.errors import FileError, SettingError
+from niwaki.files import load
+from niwaki.recipes import pick_cut, read_cuts, read_recipe, recipe_names
+from niwaki.recipes.workplace import open_workplace
+from niwaki.records import Plan, Record
+from niwaki.train import Silent
 from niwaki.version import __version__
 
 Finished = tuple[Path, Record]
@@ -34,6 +38,8 @@ def test_the_command_line_grows_on_purpose() -> None:
     assert options == {
         "demo": {"--out", "--set", "--resume", "--dry"},
         "run": {"recipe", "--out", "--set", "--resume", "--dry"},
+        "pick": {"run", "--step", "--out"},
+        "plan": {"target", "--weights", "--input", "--set", "--why", "--out"},
         "measure": {"target", "--weights", "--input", "--rounds", "--threads"},
         "export": {"target", "--out", "--weights", "--input"},
         "check-data": {"kind", "root", "--set"},
@@ -101,6 +107,39 @@ def test_measure_counts_and_times_a_finished_run(finished: Finished) -> None:
     whole = finished[1].cost["small"].whole
     assert f"{whole.macs:,}" in text
     assert "onnxruntime" in text
+
+
+def test_pick_lists_the_cuts_of_a_run_and_takes_the_model_of_one(finished: Finished, tmp_path: Path) -> None:
+    folder, record = finished
+    (cut,) = record.cuts
+    assert f"{cut.params:,}" in call("pick", str(folder))
+    out = tmp_path / "deep" / "picked.safetensors"
+    assert str(out) in call("pick", str(folder), "--step", "1", "--out", str(out)).replace("\n", "")
+    place = open_workplace(read_recipe(folder / "recipe.yaml"), Silent())
+    picked = load(place.build(), out)
+    assert sum(each.numel() for each in picked.parameters()) == cut.params == record.cost["small"].whole.params
+    with pytest.raises(SettingError, match="has no cut 2; its cuts: 1 to 1"):
+        pick_cut(folder, 2, out)
+    with pytest.raises(FileError, match="can't write"):
+        pick_cut(folder, 1, tmp_path)
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    with pytest.raises(FileError, match="holds no finished run"):
+        read_cuts(lost)
+    (lost / "record.json").write_text(record.to_json())
+    with pytest.raises(FileError, match="the model of cut 1 is not kept"):
+        pick_cut(lost, 1, out)
+
+
+def test_plan_shows_every_group_or_tells_of_one(finished: Finished, tmp_path: Path) -> None:
+    text = call("plan", str(finished[0]), "--set", "macs=0.6", "--set", "round_to=2", "--out", str(tmp_path / "p.json"))
+    assert "asked: macs=0.6" in text
+    assert "frozen by the output" in text
+    assert Plan.from_json((tmp_path / "p.json").read_text()).reached["macs"] <= 0.6
+    name = Plan.from_json((tmp_path / "p.json").read_text()).groups[0].name
+    assert "channels" in call("plan", str(finished[0]), "--why", name)
+    for wrong in ("macs", "macs={"):
+        assert "write NAME=VALUE" in shell("plan", str(finished[0]), "--set", wrong).stderr
 
 
 def test_export_writes_a_file_and_says_how_it_compares(finished: Finished, tmp_path: Path) -> None:

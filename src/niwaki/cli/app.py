@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from niwaki.cli import checking, inspecting, listing, running
+from niwaki.cli import checking, inspecting, listing, picking, planning, running
 from niwaki.cli.screen import errors, screen
 from niwaki.errors import NiwakiError
 from niwaki.version import __version__
@@ -21,6 +21,8 @@ app = typer.Typer(
 
 app.command("demo")(running.demo)
 app.command("run")(running.run)
+app.command("pick")(picking.pick)
+app.command("plan")(planning.plan)
 app.command("measure")(inspecting.measure)
 app.command("export")(inspecting.export)
 app.command("check-data")(checking.check_data)

@@ -34,6 +34,6 @@ def check_data(
         wrong = draw(f"{kind}: the first things wrong", ("file", "found", "expected"), findings.problems, left=3)
         errors().print(wrong)
         raise typer.Exit(1)
-    screen().print(draw(f"{kind}: what was found", findings.columns, findings.rows))
+    screen().print(draw(f"{kind}: what was found", findings.columns, findings.rows, left=findings.words))
     for note in findings.notes:
         screen().print(note, markup=False, highlight=False)

@@ -9,7 +9,7 @@ from niwaki.cli.screen import draw, errors, screen
 from niwaki.errors import SettingError
 from niwaki.records import ROUNDS, Cost, Latency
 
-__all__ = ["export", "measure"]
+__all__ = ["Shape", "Target", "Weights", "export", "measure", "sizes_of"]
 
 Target = Annotated[str, typer.Argument(help="A run directory, or a model as package.module:callable.")]
 Weights = Annotated[Path | None, typer.Option("--weights", help="A file of niwaki.save, for a model of your own.")]
@@ -30,7 +30,7 @@ def measure(
     from niwaki.measure import measure_latency
     from niwaki.recipes.subject import open_subject
 
-    subject = open_subject(target, weights=weights, shape=_sizes(shape))
+    subject = open_subject(target, weights=weights, shape=sizes_of(shape))
     for name, model in subject.models.items():
         screen().print(_cost(name, cost_of(model, subject.example, tasks=subject.tasks)))
     errors().print("timing…", highlight=False)
@@ -50,7 +50,7 @@ def export(
     from niwaki.export import export as write
     from niwaki.recipes.subject import open_subject
 
-    subject = open_subject(target, weights=weights, shape=_sizes(shape))
+    subject = open_subject(target, weights=weights, shape=sizes_of(shape))
     model = list(subject.models.values())[-1]
     errors().print("exporting and comparing…", highlight=False)
     result = write(model, subject.example, out, tasks=subject.tasks)
@@ -77,7 +77,12 @@ def _times(latency: Latency) -> object:
     return draw(title, ("model", "runtime", "median", "min", "spread (IQR)", "CPU"), rows, left=2)
 
 
-def _sizes(shape: str | None) -> tuple[int, ...] | None:
+def sizes_of(shape: str | None) -> tuple[int, ...] | None:
+    """Return the sizes that an `--input` names, None for none.
+
+    Raises:
+        SettingError: When they are no numbers.
+    """
     if shape is None:
         return None
     try:

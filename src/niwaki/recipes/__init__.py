@@ -1,5 +1,6 @@
 """Recipes: named, complete combinations, and the job that runs one from data to record."""
 
+from niwaki.recipes.cuts import pick_cut, read_cuts
 from niwaki.recipes.forecast import Forecast, forecast
 from niwaki.recipes.job import run_recipe
 from niwaki.recipes.reading import parse_recipe, read_recipe
@@ -13,6 +14,8 @@ __all__ = [
     "find_recipe",
     "forecast",
     "parse_recipe",
+    "pick_cut",
+    "read_cuts",
     "read_recipe",
     "recipe_names",
     "run_recipe",
