@@ -286,6 +286,20 @@ def test_the_journal_has_every_step(
     assert first["lr"] == 0.01
 
 
+def test_a_model_in_evaluation_mode_is_trained_in_training_mode(
+    net: nn.Module, tasks: list[Task], squares: Any, same_bits: SameBits
+) -> None:
+    training = Training(**PLAIN, epochs=1)
+    trained = fit(net.train(), tasks, squares, training=training).model
+    evaluated = fit(net.eval(), tasks, squares, training=training).model
+    assert (trained.training, evaluated.training) == (True, False)
+    assert same_bits(trained, evaluated)
+    net.train().get_submodule("trunk.1").eval()
+    frozen = fit(net, tasks, squares, training=training).model
+    assert torch.equal(frozen.get_buffer("trunk.1.running_mean"), net.get_buffer("trunk.1.running_mean"))
+    assert not torch.equal(frozen.get_buffer("trunk.4.running_mean"), net.get_buffer("trunk.4.running_mean"))
+
+
 def test_a_given_teacher_teaches(net: nn.Module, tasks: list[Task], squares: Any) -> None:
     other = deepcopy(net)
     with torch.no_grad():

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric.utilities import move_data_to_device
 from torch import nn
 
-from niwaki.balance import Balancer, Equal
+from niwaki.balance import Balancer
 from niwaki.errors import MeasureError
 from niwaki.measure import measure
 from niwaki.methods.base import Method
@@ -20,7 +20,7 @@ from niwaki.records.delta import CONVENTIONS
 from niwaki.surgery import plans_of
 from niwaki.tasks import Protocol, Task
 from niwaki.train.batch import relocate_example
-from niwaki.train.doors import check_job, require
+from niwaki.train.doors import check_job, read_balance, require
 from niwaki.train.engine import Engine
 from niwaki.train.evaluate import evaluate
 from niwaki.train.fit import Fitted, fit
@@ -69,7 +69,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
     *,
     method: Method,
     training: Training,
-    balance: Balancer | None = None,
+    balance: Balancer | nn.Module | None = None,
     teacher: nn.Module | None = None,
     baseline: Baseline | None = None,
     test_data: Any = None,
@@ -91,7 +91,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         val_data: Validation data: a split carved from the training data, not the test split.
         method: How it is made smaller.
         training: How the small model is trained.
-        balance: Makes one scalar of the losses; their sum when None.
+        balance: Makes one scalar of the losses, as for `fit`; their sum when None.
         teacher: Whose answers ``training.distill`` refers to; by default the given model.
         baseline: What deltas refer to; by default the given model's quality.
         test_data: Where the record's quality is measured; by default ``val_data``.
@@ -124,6 +124,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
     began = time.perf_counter()
     require("method", method)
     tasks = check_job(model, tasks, training, method=method, balance=balance, teacher=teacher)
+    balancer = read_balance(balance)
     ruler = _Ruler(tasks, training, protocol, progress)
     measured_on = val_data if test_data is None else test_data
     parent = ruler.quality(model, measured_on)
@@ -134,7 +135,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         val_data,
         training=training,
         method=method,
-        balance=balance,
+        balance=balancer,
         teacher=teacher,
         reference=parent if test_data is None else ruler.quality(model, val_data),
         out=out,
@@ -158,7 +159,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
             steps={"training": fitted.steps},
             notes=(f"trained in {fitted.precision}", *fitted.notes, *notes),
         ),
-        recipe=_recipe(method, training, balance),
+        recipe=_recipe(method, training, balancer),
         **ruler.stated(),
     )
     return Result(fitted.model, record, fitted)
@@ -221,9 +222,9 @@ def _devices(training: Training) -> tuple[str, ...]:
     return (torch.cuda.get_device_name(device),) if device.type == "cuda" else ()
 
 
-def _recipe(method: Method, training: Training, balance: Balancer | None) -> dict[str, Any]:
+def _recipe(method: Method, training: Training, balance: Balancer) -> dict[str, Any]:
     return {
         "method": method.model_dump(mode="json"),
         "training": training.model_dump(mode="json"),
-        "balance": (balance if balance is not None else Equal()).describe(),
+        "balance": balance.describe(),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from niwaki.balance import Balancer
+from niwaki.balance import Balancer, Equal, as_balancer
 from niwaki.errors import ContractError, SettingError, did_you_mean
 from niwaki.methods.base import Method
 from niwaki.modules import require_module
@@ -11,7 +11,7 @@ from niwaki.tasks import Task, build_tasks
 from niwaki.train.picker import EpochPicker
 from niwaki.train.settings import Training
 
-__all__ = ["check_job", "read_tasks", "require"]
+__all__ = ["check_job", "read_balance", "read_tasks", "require"]
 
 _KINDS: dict[str, tuple[type, str, str]] = {
     "method": (Method, "a Method", "write one such as StructuredPruning(budget={'channels': 0.5})"),
@@ -34,7 +34,7 @@ def check_job(
         tasks: The tasks.
         training: Settings.
         method: The method, or None.
-        balance: The balancer, or None.
+        balance: The balancer or what stands for one, or None.
         teacher: The teacher, or None.
 
     Returns:
@@ -53,9 +53,9 @@ def check_job(
     if teacher is not None:
         require_module(teacher)
     require("training", training)
-    for name, given in (("method", method), ("balance", balance)):
-        if given is not None:
-            require(name, given)
+    if method is not None:
+        require("method", method)
+    read_balance(balance)
     if not any(each.requires_grad for each in model.parameters()):
         raise ContractError(
             "no parameter of the model requires a gradient, and training needs one; call model.requires_grad_(True), "
@@ -65,6 +65,29 @@ def check_job(
     _check_names(training, [task.name for task in chosen])
     EpochPicker(training.select, chosen)
     return chosen
+
+
+def read_balance(balance: Any) -> Balancer:
+    """Return the balancer that was given: as it is, or around an aggregator or scalarizer of TorchJD.
+
+    Args:
+        balance: What was given; None stands for the sum of the losses.
+
+    Returns:
+        The balancer.
+
+    Raises:
+        ContractError: When it is no such thing.
+
+    Examples:
+        >>> read_balance(None).describe()["kind"]
+        'EW'
+    """
+    if balance is None:
+        return Equal()
+    if isinstance(balance, str | type):
+        require("balance", balance)
+    return as_balancer(balance)
 
 
 def read_tasks(tasks: Any) -> tuple[Task, ...]:

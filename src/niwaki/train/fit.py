@@ -15,7 +15,7 @@ from niwaki.records import CutRecord, Quality
 from niwaki.surgery import plans_of
 from niwaki.tasks import Task
 from niwaki.train.checkpoint import load_tensors, tensors_of
-from niwaki.train.doors import check_job
+from niwaki.train.doors import check_job, read_balance
 from niwaki.train.engine import Engine
 from niwaki.train.job import Job
 from niwaki.train.journal import Journal
@@ -70,7 +70,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
     *,
     training: Training,
     method: Method | None = None,
-    balance: Balancer | None = None,
+    balance: Balancer | nn.Module | None = None,
     teacher: nn.Module | None = None,
     reference: Quality | None = None,
     out: Stage | str | PathLike[str] | None = None,
@@ -78,6 +78,9 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
     progress: Progress | None = None,
 ) -> Fitted:
     """Train a copy of a model, with a method at work in the loop when one is given.
+
+    A model in evaluation mode is trained in training mode all the same; in one that is in training mode, modules that
+    are not, such as frozen norms, stay as they are.
 
     Everything random in it starts from ``training.seed``; the caller's generators and model stay as they are. Killed
     and called again with ``resume=True``, it goes on from its last checkpoint and ends with the same bits: on the same
@@ -88,11 +91,13 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         model: The model to start from, trained or not.
         tasks: The tasks.
         train_data: A map-style data set of samples ``(x, {task: target})``, an iterable of batches of them, or a dict
-            of either by task.
+            of either by task. A sample or batch may lack a task, or hold None for it. A model whose forward has a
+            parameter ``task`` is called ``model(x, task=NAME)``.
         val_data: The same, to pick the epoch by; None keeps the last.
         training: Length, optimizer, precision and the rest.
         method: What to do to the model meanwhile.
-        balance: Makes one scalar of the losses; their sum when None. It is used as it is, with what it has learned.
+        balance: Makes one scalar of the losses: a balancer, which is used as it is, with what it has learned, or an
+            aggregator or scalarizer of TorchJD. Their sum when None.
         teacher: Whose answers ``training.distill`` refers to; by default the model as it was given.
         reference: Quality that the rules ``"mean"`` and ``"worst"`` compare with; by default the first validation.
         out: A directory, or a run directory's stage, for checkpoint and metrics; None keeps nothing.
@@ -134,7 +139,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
             validation = open_batches(val_data, training, chosen, shuffle=False, pin=engine.pins)
         if validation is not None and saved is None:
             require_targets(validation, chosen)
-        loop = job.loop(saved, balance=balance)
+        loop = job.loop(saved, balance=read_balance(balance))
         session = Session(
             loop,
             job.batches,

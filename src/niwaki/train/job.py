@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from niwaki.balance import Balancer, Equal
+from niwaki.balance import Balancer
 from niwaki.errors import DataError
 from niwaki.methods.base import Method, Run
 from niwaki.modules import unwrap
@@ -117,12 +117,12 @@ class Job:
             require_same(self.settings(), saved["settings"])
         return saved
 
-    def loop(self, saved: dict[str, Any] | None, *, balance: Balancer | None) -> Loop:
+    def loop(self, saved: dict[str, Any] | None, *, balance: Balancer) -> Loop:
         """Make the loop: start the method, or resume it into the structure a checkpoint has.
 
         Args:
             saved: The checkpoint, or None.
-            balance: The balancer, or None for the sum of the losses.
+            balance: The balancer.
 
         Returns:
             The loop before its first step.
@@ -134,7 +134,7 @@ class Job:
         return Loop(
             trainee,
             self.tasks,
-            balance if balance is not None else Equal(),
+            balance,
             self._teacher(),
             self.training,
             self.total,
@@ -142,12 +142,15 @@ class Job:
         )
 
     def _begin(self, saved: dict[str, Any] | None) -> tuple[nn.Module, Run]:
+        model = deepcopy(self.model)
+        if not model.training:
+            model.train()
         if self.method is None:
-            return deepcopy(self.model), Run()
+            return model, Run()
         plain = unwrap(self.model)
         example = relocate_example(first_example(self.batches, self.tasks, plain), self.engine.move)
         data = TrainData(plain, self.tasks, self.batches, self.engine)
-        model = self.engine.place(deepcopy(self.model))  # where its example is, also when it is cut later
+        model = self.engine.place(model)  # where its example is, also when it is cut later
         if saved is None:
             return self.method.start(model, example, self.tasks, steps=self.total, data=data)
         return self.method.resume(model, example, self.tasks, steps=self.total, state=saved["run"], data=data)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from niwaki.errors import DataError
-from niwaki.records import CutRecord, Quality
+from niwaki.records import CutRecord
 from niwaki.surgery import plans_of
 from niwaki.train.calibrate import calibrate
 from niwaki.train.checkpoint import tensors_of
@@ -24,6 +24,7 @@ from niwaki.train.randomness import set_random_state
 from niwaki.train.saving import Position, session_state
 from niwaki.train.stage import Keeper
 from niwaki.train.streams import Batches
+from niwaki.train.summary import summary
 
 __all__ = ["Session"]
 
@@ -162,7 +163,8 @@ class Session:
         row = {"epoch": epoch, "step": self.loop.step, "quality": quality, "best": better}
         self.history.append(row)
         self.journal.write(kind="epoch", **row)
-        self.progress.note(self._summary(quality, better=better))
+        told = summary(quality, self.loop.tasks)
+        self.progress.note(f"epoch {epoch}: {told}{' (best so far)' if better else ''}")
 
     def _after_change(self) -> None:
         """Another shape: its statistics are estimated anew, and no earlier epoch can be the best any more."""
@@ -194,11 +196,3 @@ class Session:
             self.journal.write(kind="step", **row, grad_norm=each.grad_norm)
         if figures:
             self.progress.advance(len(figures), loss=sum(figures[-1].losses.values()))
-
-    def _summary(self, quality: Quality, *, better: bool) -> str:
-        shown = [
-            f"{task.name} {task.primary} {quality[task.name][task.primary]:.4g}"
-            for task in self.loop.tasks
-            if task.primary in quality.get(task.name, {})
-        ]
-        return f"epoch {self.position.epoch}: {', '.join(shown)}{' (best so far)' if better else ''}"
