@@ -12,32 +12,34 @@ def found(**changes: object) -> SplitFindings:
         "size": (2, 2),
         "labelled": {"segmentation": 7 / 8, "depth": 0.5},
         "histograms": {"segmentation": {"a": 1 / 7, "b": 6 / 7, "c": 0.0}},
-        "ranges": {"depth (m)": (0.5, 3.0)},
+        "ranges": {"depth": (0.5, 3.0)},
+        "units": {"depth": "m"},
     }
     return SplitFindings(**{**values, **changes})  # type: ignore[arg-type]  # each of its own type
 
 
-def test_the_table_shows_what_was_found() -> None:
-    findings = Findings(splits=(found(),))
-    headings = ("split", "samples", "size", "segmentation labelled", "depth labelled", "depth (m)", "classes")
-    assert findings.columns == (*headings, "most seen")
-    assert findings.rows == (("train", "5", "2x2", "87.5%", "50.0%", "0.50 to 3.00", "2 of 3", "b 86%, a 14%"),)
+def test_the_table_has_a_row_for_each_task_and_names_a_split_once() -> None:
+    findings = Findings(splits=(found(), found(split="test", labelled={"normals": 1.0})))
+    assert findings.columns == ("split", "size", "task", "what it holds", "labelled", "samples")
+    assert findings.rows == (
+        ("train", "2x2", "segmentation", "2 of 3 classes: b 86%, a 14%", "87.5%", "5"),
+        ("", "", "depth", "0.50 to 3.00 m", "50.0%", ""),
+        ("test", "2x2", "normals", "", "100.0%", "5"),
+    )
+    assert findings.columns[findings.words :] == ("labelled", "samples")
 
 
-def test_a_split_that_lacks_what_another_has_shows_it() -> None:
-    bare = found(split="test", looked_at=2, size=None, labelled={"depth": 0.0}, histograms={}, ranges={})
-    row = Findings(splits=(found(), bare)).rows[1]
-    assert row == ("test", "5 (2 read)", "differs", "0.0%", "0.0%", "-", "0 of 0", "")
-
-
-def test_several_tasks_with_classes_have_columns_of_their_own() -> None:
-    findings = Findings(splits=(found(histograms={"one": {"a": 1.0}, "two": {"b": 1.0}}, ranges={}),))
-    assert findings.columns[5:] == ("one: classes", "one: most seen", "two: classes", "two: most seen")
-    assert findings.rows[0][5:] == ("1 of 1", "a 100%", "1 of 1", "b 100%")
+def test_what_was_not_found_or_not_read_is_said() -> None:
+    bare = found(looked_at=2, size=None, histograms={"segmentation": {"a": 0.0}}, ranges={})
+    assert Findings(splits=(bare,)).rows == (
+        ("train", "differs", "segmentation", "0 of 1 classes", "87.5%", "5 (2 read)"),
+        ("", "", "depth", "", "50.0%", ""),
+    )
 
 
 def test_small_numbers_keep_their_digits() -> None:
-    assert Findings(splits=(found(ranges={"depth": (0.0312, 0.49)}),)).rows[0][5] == "0.0312 to 0.4900"
+    row = Findings(splits=(found(ranges={"depth": (0.0312, 0.49)}, units={}),)).rows[1]
+    assert row[3] == "0.0312 to 0.4900"
 
 
 def test_only_the_first_problems_are_looked_for() -> None:

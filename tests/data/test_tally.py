@@ -30,7 +30,7 @@ def test_labels_classes_and_ranges_are_counted() -> None:
     assert found.size == (2, 2)
     assert found.labelled == {"segmentation": 7 / 8, "depth": 7 / 8, "normals": 2 / 8}
     assert found.histograms["segmentation"] == pytest.approx({"a": 1 / 7, "b": 6 / 7, "c": 0})
-    assert found.ranges == {"depth (m)": (0.5, 3.0)}
+    assert (found.ranges, found.units) == ({"depth": (0.5, 3.0)}, {"depth": "m"})
 
 
 def test_a_target_a_sample_lacks_is_without_labels() -> None:

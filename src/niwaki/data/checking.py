@@ -18,6 +18,6 @@ def check_data(settings: DataSettings) -> Findings:
     Examples:
         >>> from niwaki.data import RoomsData
         >>> check_data(RoomsData(train=4, val=2, test=2, size=(24, 32), cache=False)).rows[0][:3]
-        ('train', '4', '24x32')
+        ('train', '24x32', 'segmentation')
     """
     return settings.check()

@@ -48,6 +48,11 @@ class ClassFindings(Findings):
         return ("task", "classes", *splits, f"rarest class ({splits[0]})", f"commonest class ({splits[0]})")
 
     @property
+    def words(self) -> int:
+        """How many of the first columns hold words."""
+        return 1
+
+    @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
         """Cells of the table of what was found, as text."""
         return tuple(_row(each) for each in self.tasks)

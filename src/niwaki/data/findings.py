@@ -39,7 +39,8 @@ class SplitFindings:
         size: Height and width of the inputs, or None where they differ.
         labelled: The share of pixels that carry a label, by task.
         histograms: The share of labelled pixels by class, by task, for tasks with classes.
-        ranges: Smallest and largest labelled number, by task with its unit, for tasks of numbers.
+        ranges: Smallest and largest labelled number, by task, for tasks of numbers.
+        units: Unit of the numbers, by task.
     """
 
     split: str
@@ -49,6 +50,7 @@ class SplitFindings:
     labelled: Mapping[str, float]
     histograms: Mapping[str, Mapping[str, float]]
     ranges: Mapping[str, tuple[float, float]]
+    units: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,17 @@ class Findings:
     @property
     def columns(self) -> tuple[str, ...]:
         """Headings of the table of what was found."""
-        tasks = [f"{task} labelled" for task in self._names("labelled")]
-        counted = [f"{name}{what}" for name in self._counted().values() for what in ("classes", "most seen")]
-        return ("split", "samples", "size", *tasks, *self._names("ranges"), *counted)
+        return ("split", "size", "task", "what it holds", "labelled", "samples")
+
+    @property
+    def words(self) -> int:
+        """How many of the first columns hold words; the others hold numbers."""
+        return self.columns.index("labelled")
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """Cells of the table of what was found, as text."""
-        return tuple(self._row(each) for each in self.splits)
+        """Cells of the table of what was found, as text: a row for each task of a split, which names itself once."""
+        return tuple(row for each in self.splits for row in _rows(each))
 
     def raise_if_wrong(self) -> None:
         """Raise when there are problems.
@@ -86,37 +91,33 @@ class Findings:
         if self.problems:
             raise DataError("\n".join(str(problem) for problem in self.problems))
 
-    def _names(self, what: str) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for each in self.splits for name in getattr(each, what)))
 
-    def _counted(self) -> dict[str, str]:
-        """Tasks with classes, and how their columns begin: one such task needs no name."""
-        names = self._names("histograms")
-        return {name: f"{name}: " if len(names) > 1 else "" for name in names}
-
-    def _row(self, each: SplitFindings) -> tuple[str, ...]:
-        looked = "" if each.looked_at == each.samples else f" ({each.looked_at} read)"
-        return (
-            each.split,
-            f"{each.samples}{looked}",
-            "differs" if each.size is None else f"{each.size[0]}x{each.size[1]}",
-            *(f"{each.labelled.get(task, 0.0):.1%}" for task in self._names("labelled")),
-            *(_range(each.ranges.get(name)) for name in self._names("ranges")),
-            *(cell for name in self._counted() for cell in _classes(each.histograms.get(name, {}))),
-        )
+def _rows(split: SplitFindings) -> list[tuple[str, ...]]:
+    looked = "" if split.looked_at == split.samples else f" ({split.looked_at} read)"
+    size = "differs" if split.size is None else f"{split.size[0]}x{split.size[1]}"
+    rows = []
+    for task, share in split.labelled.items():
+        name, extent, number = ("", "", "") if rows else (split.split, size, f"{split.samples}{looked}")
+        rows.append((name, extent, task, _holds(split, task), f"{share:.1%}", number))
+    return rows
 
 
-def _range(ends: tuple[float, float] | None) -> str:
-    if ends is None:
-        return "-"
+def _holds(split: SplitFindings, task: str) -> str:
+    if task in split.histograms:
+        return _classes(split.histograms[task])
+    return _range(split.ranges[task], split.units.get(task, "")) if task in split.ranges else ""
+
+
+def _range(ends: tuple[float, float], unit: str) -> str:
     digits = 2 if max(abs(end) for end in ends) >= 1 else 4
-    return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
+    return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f} {unit}".rstrip()
 
 
-def _classes(histogram: Mapping[str, float]) -> tuple[str, str]:
+def _classes(histogram: Mapping[str, float]) -> str:
     seen = {name: share for name, share in histogram.items() if share > 0}
     most = sorted(seen, key=lambda name: -seen[name])[:3]
-    return f"{len(seen)} of {len(histogram)}", ", ".join(f"{name} {seen[name]:.0%}" for name in most)
+    named = ", ".join(f"{name} {seen[name]:.0%}" for name in most)
+    return f"{len(seen)} of {len(histogram)} classes" + (f": {named}" if named else "")
 
 
 def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -27,7 +27,7 @@ class Tally:
         >>> tally.add((torch.zeros(3, 1, 2), {"depth": torch.tensor([[[0.0, 2.5]]])}))
         >>> found = tally.findings("train", 1)
         >>> found.labelled, found.ranges
-        ({'depth': 0.5}, {'depth (m)': (2.5, 2.5)})
+        ({'depth': 0.5}, {'depth': (2.5, 2.5)})
     """
 
     def __init__(self, tasks: Iterable[Mapping[str, Any]], classes: Mapping[str, Sequence[str]] | None = None) -> None:
@@ -60,7 +60,8 @@ class Tally:
             size=next(iter(self._sizes)) if len(self._sizes) == 1 else None,
             labelled={each.name: each.labelled / max(each.pixels, 1) for each in self._counts},
             histograms={each.name: each.histogram() for each in self._counts if each.names},
-            ranges={each.title: each.ends for each in self._counts if each.ends is not None},
+            ranges={each.name: each.ends for each in self._counts if each.ends is not None},
+            units={each.name: each.unit for each in self._counts if each.unit},
         )
 
 
@@ -70,14 +71,13 @@ class _Count:
     def __init__(self, task: Task, names: Sequence[str] | None) -> None:
         settings = getattr(task, "settings", None)
         number = getattr(settings, "classes", 0)
-        unit = task.units[task.primary]
         self.task, self.name = task, task.name
-        self.title = f"{task.name} ({unit})" if unit else task.name
         self.names = tuple(names) if names else tuple(str(label) for label in range(number))
         self.ends: tuple[float, float] | None = None
         self.labelled = 0.0
         self.pixels = 0
         self._has_range = getattr(settings, "kind", "") in _NUMBERS
+        self.unit = task.units[task.primary] if self._has_range else ""
         self._seen = torch.zeros(len(self.names), dtype=torch.int64)
 
     def add(self, target: Tensor | None, pixels: int) -> None:

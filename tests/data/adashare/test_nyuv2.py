@@ -133,7 +133,7 @@ def test_real_frames_are_read(real: Path) -> None:
     test = findings.splits[1]
     assert test.histograms["segmentation"]["floor"] > 0.15
     assert 0.6 < test.labelled["normals"] < 0.8
-    assert test.ranges["depth (m)"] == pytest.approx((0.7137, 6.5228), abs=1e-4)
+    assert test.ranges["depth"] == pytest.approx((0.7137, 6.5228), abs=1e-4)
 
 
 def test_directions_of_real_frames_are_those_of_their_depth(real: Path) -> None:

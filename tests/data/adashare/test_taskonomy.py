@@ -53,7 +53,7 @@ def test_depth_may_be_in_metres(written: tuple[Path, dict[str, dict[str, Array]]
     expected = np.where(true < 64500, true / 512, 0)
     assert np.abs(splits.test[0][1]["depth"][0].numpy() - expected).max() < 1e-5
     assert splits.tasks[2] == {"kind": "depth"}
-    assert check_data(settings).splits[0].ranges["depth (m)"][0] > 0.5
+    assert check_data(settings).splits[0].ranges["depth"][0] > 0.5
 
 
 def test_log_depth_comes_nearer_as_metres_do(written: tuple[Path, dict[str, dict[str, Array]]]) -> None:

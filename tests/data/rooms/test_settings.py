@@ -119,10 +119,10 @@ def test_settings_read_back_from_plain_data() -> None:
 def test_check_data_tells_what_is_there() -> None:
     findings = check_data(rooms(train=60))
     table = [dict(zip(findings.columns, row, strict=True)) for row in findings.rows]
-    assert [row["split"] for row in table] == ["train", "val", "test"]
+    assert [row["split"] for row in table] == ["train", "", "", "val", "", "", "test", "", ""]
     assert table[0]["samples"] == "60 (48 read)"
     assert table[0]["size"] == "24x32"
-    assert table[0]["normals labelled"] == "100.0%"
+    assert (table[2]["task"], table[2]["labelled"]) == ("normals", "100.0%")
     assert sum(findings.splits[0].histograms["segmentation"].values()) == pytest.approx(1)
     assert findings.problems == ()
 
