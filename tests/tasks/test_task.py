@@ -7,8 +7,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanAbsoluteError
-from torchmetrics.classification import BinaryF1Score
+from torchmetrics import MeanAbsoluteError, MetricCollection
+from torchmetrics.classification import (
+    BinaryF1Score,
+    MulticlassAccuracy,
+    MulticlassConfusionMatrix,
+    MulticlassJaccardIndex,
+    MulticlassPrecision,
+)
 
 from niwaki.errors import ContractError
 from niwaki.tasks import Evaluation, Reading, Task
@@ -140,3 +146,36 @@ def test_a_users_loss_runs_in_float32_under_autocast() -> None:
         found = task.loss(pred, torch.zeros(4, 4))
     assert found.dtype == torch.float32
     assert found == expected
+
+
+def kinds() -> MetricCollection:
+    return MetricCollection([MulticlassAccuracy(3), MulticlassPrecision(3), MulticlassJaccardIndex(3)], prefix="val_")
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_collection_of_torchmetrics_keeps_its_names_and_numbers(used: bool) -> None:
+    draw = torch.Generator().manual_seed(0)
+    pred, target = torch.randn(50, 3, generator=draw), torch.randint(0, 3, (50,), generator=draw)
+    collection = kinds()
+    if used:  # its metrics share states from then on
+        collection.update(pred[:7], target[:7])
+    task = Task("kind", loss=F.cross_entropy, metrics=collection, primary="val_MulticlassAccuracy")
+    assert set(task.directions.values()) == {"higher"}
+    evaluation = Evaluation([task])
+    for each in range(0, 50, 20):
+        evaluation.update({"kind": pred[each : each + 20]}, {"kind": target[each : each + 20]})
+    expected = kinds()(pred, target)
+    assert evaluation.compute()["kind"] == pytest.approx({name: float(value) for name, value in expected.items()})
+
+
+def test_a_metric_without_a_direction_is_refused_also_in_a_collection() -> None:
+    unknown = MetricCollection([MulticlassAccuracy(3), MulticlassConfusionMatrix(3)])
+    with pytest.raises(ContractError, match="'MulticlassConfusionMatrix' .* does not say which direction is better"):
+        Task("kind", loss=F.cross_entropy, metrics=unknown, primary="MulticlassAccuracy")
+
+
+def test_a_collection_under_one_name_is_refused() -> None:
+    with pytest.raises(ContractError, match=r"'scores' is a collection of val_MulticlassAccuracy.* unpack it"):
+        Task("kind", loss=F.cross_entropy, metrics={"scores": kinds()}, primary="scores")  # type: ignore[dict-item]
+    task = Task("kind", loss=F.cross_entropy, metrics={**dict(kinds().items()), "f1": BinaryF1Score()}, primary="f1")
+    assert list(task.directions)[-2:] == ["val_MulticlassJaccardIndex", "f1"]

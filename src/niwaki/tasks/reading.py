@@ -6,7 +6,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from niwaki.errors import ContractError, MeasureError
-from niwaki.tasks.meters import Metric
+from niwaki.tasks.meters import Metric, MetricCollection
 
 __all__ = ["Reading", "as_reading"]
 
@@ -72,7 +72,7 @@ class Reading:
         )
 
 
-def as_reading(name: str, metric: Metric | Reading) -> Reading:
+def as_reading(name: str, metric: Metric | Reading | MetricCollection) -> Reading:
     """Return a reading of what a user gives as a metric.
 
     Args:
@@ -83,7 +83,7 @@ def as_reading(name: str, metric: Metric | Reading) -> Reading:
         The reading.
 
     Raises:
-        ContractError: When it is neither, or the metric does not say which direction is better.
+        ContractError: When it is neither, a collection of metrics, or does not say which direction is better.
 
     Examples:
         >>> from torchmetrics import MeanSquaredError
@@ -92,6 +92,11 @@ def as_reading(name: str, metric: Metric | Reading) -> Reading:
     """
     if isinstance(metric, Reading):
         return metric
+    if isinstance(metric, MetricCollection):
+        raise ContractError(
+            f"the metric {name!r} is a collection of {', '.join(map(str, metric))}; give it as `metrics` itself, or unpack it "
+            "among the others: metrics={**dict(collection.items()), ...}"
+        )
     better = getattr(metric, "higher_is_better", None)
     if isinstance(metric, Metric) and better is None:
         raise ContractError(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from niwaki.errors import ContractError
 from niwaki.tasks.expect import brief, same_batch
-from niwaki.tasks.meters import Metric
+from niwaki.tasks.meters import Metric, MetricCollection
 from niwaki.tasks.reading import Reading, as_reading
 
 __all__ = ["Labelled", "Loss", "Picture", "Task"]
@@ -37,7 +37,8 @@ class Task:
     Args:
         name: The key of the task in outputs, targets and records.
         loss: ``loss(prediction, target) -> scalar``, the mean over what is labelled.
-        metrics: Name to a `torchmetrics.Metric` that knows its ``higher_is_better``, or to a `Reading`.
+        metrics: Name to a `torchmetrics.Metric` that knows its ``higher_is_better``, or to a `Reading`; or a
+            `torchmetrics.MetricCollection` of such metrics, whose names they keep.
         primary: The metric that stands for the task.
         draw: ``draw(value, target) -> uint8[H, W, 3]`` of one sample's prediction or target, or None where it has none.
         labelled: ``labelled(target) -> bool[N, ...]``, where a target holds a label. By default floating targets
@@ -63,7 +64,7 @@ class Task:
         name: str,
         *,
         loss: Loss,
-        metrics: Mapping[str, Metric | Reading],
+        metrics: Mapping[str, Metric | Reading] | MetricCollection,
         primary: str,
         draw: Callable[[Any, Any], Picture | None] | None = None,
         labelled: Callable[[Tensor], Tensor] | None = None,
@@ -71,12 +72,12 @@ class Task:
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ContractError(f"a task's name is a text of at least one letter; got {name!r}")
-        if primary not in metrics:
-            known = ", ".join(metrics) or "none"
-            raise ContractError(f"task {name!r}: the primary metric {primary!r} is none of its metrics ({known})")
         self._name = name
         self._loss = loss
         self._readings = {key: as_reading(key, metric) for key, metric in metrics.items()}
+        if primary not in self._readings:
+            known = ", ".join(self._readings) or "none"
+            raise ContractError(f"task {name!r}: the primary metric {primary!r} is none of its metrics ({known})")
         if self._readings[primary].direction == "count":
             raise ContractError(f"task {name!r}: the primary metric {primary!r} is a count; give it a direction")
         self._primary = primary
