@@ -94,8 +94,8 @@ def as_reading(name: str, metric: Metric | Reading | MetricCollection) -> Readin
         return metric
     if isinstance(metric, MetricCollection):
         raise ContractError(
-            f"the metric {name!r} is a collection of {', '.join(map(str, metric))}; give it as `metrics` itself, or unpack it "
-            "among the others: metrics={**dict(collection.items()), ...}"
+            f"the metric {name!r} is a collection of {', '.join(map(str, metric))}; give it as `metrics` itself, or "
+            "unpack it among the others: metrics={**dict(collection.items()), ...}"
         )
     better = getattr(metric, "higher_is_better", None)
     if isinstance(metric, Metric) and better is None:
