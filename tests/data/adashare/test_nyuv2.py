@@ -12,6 +12,7 @@ from niwaki.data import AdaShareNYUv2Data, Augment, Augmented, check_data, datas
 from niwaki.data.adashare.nyuv2 import NYUV2_CLASSES, camera_normals
 from niwaki.tasks import Evaluation, SurfaceNormals, build_tasks, decode_normals, task_losses
 from niwaki.tasks.normals import angles
+from niwaki.train.collate import collate
 
 
 @pytest.fixture
@@ -70,6 +71,27 @@ def test_a_sample_may_lack_labels(written: tuple[Path, dict[str, dict[str, Array
     assert train.labelled["segmentation"] == pytest.approx((12 * 16 - 1) / (2 * 12 * 16))
     assert train.labelled["depth"] == pytest.approx(1 - 1 / (12 * 16))
     assert set(test.labelled.values()) == {0}
+
+
+def test_a_batch_of_which_one_sample_lacks_labels_is_measured_by_the_other(
+    written: tuple[Path, dict[str, dict[str, Array]]],
+) -> None:
+    root, truth = written
+    full = ["img/train0000.png", "seg/train0000.png", "normal_mask/train0000.png", "depth/train0000.npy"]
+    bare = ["img/train0001.png", None, None, "depth/train0001.npy"]
+    write_list(root / "nyu_v2_3task.json", {"train": [bare, full], "val": [["img/test0000.png", None, None, None]]})
+    splits = AdaShareNYUv2Data(root=root, augment=None).open()
+    tasks = build_tasks(splits.tasks)
+    image, targets = collate([splits.train[0], splits.train[1]], tasks)
+    answers = {"segmentation": torch.zeros(2, 40, 12, 16), "depth": torch.zeros(2, 1, 12, 16)}
+    answers["normals"] = torch.tensor([0.0, 0.0, -1.0])[None, :, None, None].expand(2, 3, 12, 16)
+    losses = task_losses(tasks, answers, targets)
+    depth = np.concatenate([truth[name]["depth"][truth[name]["depth"] > 0] for name in ("train0000", "train0001")])
+    cosines = -splits.train[1][1]["normals"][2].flatten()[1:]
+    assert image.shape == (2, 3, 12, 16)
+    assert float(losses["depth"]) == pytest.approx(float(depth.mean()), rel=1e-5)
+    assert float(losses["normals"]) == pytest.approx(float(1 - cosines.mean()), rel=1e-5)
+    assert float(losses["segmentation"]) == pytest.approx(np.log(40), rel=1e-5)
 
 
 def test_some_tasks_need_only_their_files(written: tuple[Path, dict[str, dict[str, Array]]]) -> None:
