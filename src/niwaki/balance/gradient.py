@@ -27,7 +27,8 @@ def nearest_weights(matrix: Tensor, vector: Tensor) -> Tensor:
         >>> nearest_weights(torch.eye(2), torch.tensor([0.5, 2.0])).tolist()
         [0.5, 2.0]
     """
-    inverse: Tensor = torch.linalg.pinv(matrix @ matrix.T, hermitian=True)
+    products = (matrix @ matrix.T).nan_to_num(0.0, 0.0, 0.0)  # a NaN still comes in by the vector
+    inverse: Tensor = torch.linalg.pinv(products, hermitian=True)
     return inverse @ (matrix @ vector)
 
 

@@ -18,7 +18,7 @@ def not_allowed(kind: str, option: str, value: object, allowed: str) -> SettingE
 
     Args:
         kind: The balancer.
-        option: The option.
+        option: The option; an entry of one that is a dict stands behind a dot.
         value: What was given.
         allowed: What is allowed, as the end of "must be …".
 
@@ -30,7 +30,8 @@ def not_allowed(kind: str, option: str, value: object, allowed: str) -> SettingE
         'DWA: temperature must be a number above 0; got 0'
     """
     message = f"{option} must be {allowed}; got {value!r}"
-    return SettingError(f"{kind}: {message}", (Problem((option,), f"must be {allowed}; got {value!r}", value),))
+    place = tuple(option.split(".", 1))
+    return SettingError(f"{kind}: {message}", (Problem(place, f"must be {allowed}; got {value!r}", value),))
 
 
 def make_balancer(given: Mapping[str, Any] | str) -> Balancer:

@@ -50,30 +50,32 @@ class Members:
 
     def __init__(self, room: Room, method: Any, options: Mapping[str, Any]) -> None:
         self._found: dict[Tasks, Any] = {}
+        self._saved: dict[Tasks, dict[str, Any]] = {}
         self._room = room
         self.options = dict(options)
         if isinstance(method, str):
             self.name = method
             cls = _class(room, method)
-            self._make: Callable[[Tasks], nn.Module] = lambda tasks: _made(cls, self.options, tasks)
+            self._make: Callable[[Tasks, Tensor], nn.Module] = lambda *args: _made(cls, self.options, *args)
             named = next((tuple(each) for each in self.options.values() if isinstance(each, Mapping)), ("", ""))
-            self.updates = hasattr(self._make(named), "update")
+            self.updates = hasattr(self._make(named, torch.zeros(())), "update")
         else:
             self.name = type(method).__name__
             self.updates = hasattr(method, "update")
             pristine = copy.deepcopy(method)
-            self._make = lambda _: copy.deepcopy(pristine)
+            self._make = lambda *_: copy.deepcopy(pristine)
             self.options |= _readable(method)
 
-    def of(self, tasks: Tasks) -> Any:
-        """Return the object for a set of tasks."""
+    def of(self, tasks: Tasks, like: Tensor) -> Any:
+        """Return the object for a set of tasks; its options are tensors of the type and device of another."""
         if tasks not in self._found:
-            self._found[tasks] = self._make(tasks)
+            self._found[tasks] = self._make(tasks, like)
+            write_state(self._found[tasks], self._saved.pop(tasks, {}))
         return self._found[tasks]
 
     def aggregate(self, tasks: Tasks, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the aggregate of gradients `[tasks, entries]`, and the weights where the aggregator has such."""
-        aggregator = self.of(tasks)
+        aggregator = self.of(tasks, matrix)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # cvxpy's on how Nash-MTL's problem is posed
@@ -88,7 +90,7 @@ class Members:
 
     def scalarize(self, tasks: Tasks, values: Tensor) -> tuple[Tensor, Tensor, dict[nn.Parameter, Tensor]]:
         """Return the scalar of losses `[tasks]`, its slopes along them, and those along the object's parameters."""
-        scalarizer = self.of(tasks).to(values.device)
+        scalarizer = self.of(tasks, values).to(values.device)
         learned = [] if hasattr(scalarizer, "update") else list(scalarizer.parameters())
         leaf = values.detach().requires_grad_()
         try:
@@ -113,17 +115,17 @@ class Members:
 
     def clear(self) -> None:
         """Forget every object."""
-        self._found = {}
+        self._found, self._saved = {}, {}
 
     def state(self) -> list[dict[str, Any]]:
         """Return what the objects have learned."""
-        return [{"tasks": list(tasks), "state": read_state(each)} for tasks, each in self._found.items()]
+        states = self._saved | {tasks: read_state(each) for tasks, each in self._found.items()}
+        return [{"tasks": list(tasks), "state": each} for tasks, each in states.items()]
 
     def load(self, states: list[dict[str, Any]]) -> None:
-        """Make the objects anew with what others have learned."""
+        """Take over what others have learned; the objects are made when their tasks come."""
         self.clear()
-        for each in states:
-            write_state(self.of(tuple(each["tasks"])), each["state"])
+        self._saved = {tuple(each["tasks"]): each["state"] for each in states}
 
     def _failed(self, tasks: Tasks, error: Exception) -> TrainingError:
         return TrainingError(
@@ -166,9 +168,9 @@ def _class(room: Room, name: str) -> type[nn.Module]:
     return found
 
 
-def _made(cls: type[nn.Module], options: Mapping[str, Any], tasks: Tasks) -> nn.Module:
+def _made(cls: type[nn.Module], options: Mapping[str, Any], tasks: Tasks, like: Tensor) -> nn.Module:
     allowed = inspect.signature(cls).parameters
-    given = {name: _tensor(name, value, tasks) for name, value in options.items()}
+    given = {name: _tensor(name, value, tasks, like) for name, value in options.items()}
     counts = {name: len(tasks) for name in _COUNTS if name in allowed and name not in given}
     try:
         return cls(**counts, **given)
@@ -179,14 +181,14 @@ def _made(cls: type[nn.Module], options: Mapping[str, Any], tasks: Tasks) -> nn.
         raise SettingError(f"{cls.__name__}: {error} (options: {names})") from error
 
 
-def _tensor(name: str, value: Any, tasks: Tasks) -> Any:
+def _tensor(name: str, value: Any, tasks: Tasks, like: Tensor) -> Any:
     """Return an option as TorchJD wants it: values by task become a vector in the order of the tasks."""
     if isinstance(value, Mapping):
         absent = [task for task in tasks if task not in value]
         if absent:
             raise ContractError(f"the option {name!r} has no value for the task {absent[0]!r}; add one")
-        return torch.tensor([float(value[task]) for task in tasks])
-    return torch.tensor(value, dtype=torch.get_default_dtype()) if isinstance(value, list) else value
+        return like.new_tensor([float(value[task]) for task in tasks])
+    return like.new_tensor(value) if isinstance(value, list) else value
 
 
 def _readable(method: object) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def _write_one(module: nn.Module, key: str, value: Any) -> None:
     elif key in module._buffers:  # noqa: SLF001
         module._buffers[key] = value  # noqa: SLF001
     else:
-        vars(module)[key] = value
+        option = vars(module).get(key)
+        vars(module)[key] = value.to(option) if isinstance(option, Tensor) else value
 
 
 def _packed(value: Any) -> Any:
