@@ -190,11 +190,11 @@ def first(root: Path, split: str, fine: int) -> int:
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no root": (shutil.rmtree, r"cifar: found no such folder; expected a folder with train\.bin and test\.bin"),
-    "empty": (
-        lambda root: [file.unlink() for file in root.iterdir()],
-        r"cifar: found neither train\.bin nor test\.bin",
+    "empty": (emptied, r"cifar: found neither train\.bin nor test\.bin"),
+    "no test": (
+        lambda root: shutil.move(root / "test.bin", root / "other"),
+        r"test\.bin: found no such file; expected",
     ),
-    "no test": (lambda root: (root / "test.bin").unlink(), r"test\.bin: found no such file; expected"),
     "pickled": (as_pickles, r"found the pickled version \(cifar-100-python\); expected .*runs code"),
     "one deeper": (one_deeper, r"but a folder cifar-100-binary that has them; expected that folder as root"),
     "no record": (lambda root: cut(root / "test.bin", 0), r"test\.bin: found 0 bytes"),

@@ -62,7 +62,7 @@ def read_pictures(folder: Path, split: str) -> Pictures:
     if packed is None:
         missing = next(file for file in files if not file.is_file())
         somewhere = any(_idx_file(folder, each, "images-idx3").is_file() for each in SPLITS)
-        raise Wrong(*((missing, "no such file") if somewhere or present else (folder, "no such file in it")), _EXPECTED)
+        raise Wrong(*((missing, "no such file") if somewhere or present else (folder, "none of its files")), _EXPECTED)
     return _checked((packed, packed), *_unpacked(packed, split))
 
 
@@ -96,14 +96,18 @@ def _packed(folder: Path) -> Path | None:
     found = sorted(folder.glob("*.npz"))
     own = [path for path in found if path.stem == folder.name] or found
     if len(own) > 1:
-        raise Wrong(folder, f"{len(own)} .npz files ({', '.join(path.name for path in own)})", "a single one")
+        raise Wrong(
+            folder,
+            f"{len(own)} .npz files ({', '.join(path.name for path in own)})",
+            f"a single one, or one called {folder.name}.npz",
+        )
     return own[0] if own else None
 
 
 def _unpacked(path: Path, split: str) -> tuple[Array, Array]:
     keys = (f"x_{split}", f"y_{split}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = next((key for key in keys if key not in archive.files), None)
             if missing is not None:
                 held = ", ".join(archive.files) or "nothing"
