@@ -1,6 +1,7 @@
 """The engine under the loop: Lightning Fabric chooses the device and the precision and runs the backward pass."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Self
 
 import torch
@@ -12,6 +13,9 @@ from niwaki.train.precision import BFloat16Mixed
 from niwaki.train.settings import Precision, Training
 
 __all__ = ["Engine", "computes_bfloat16"]
+
+_PATHS = 256
+"""Forms that one forward pass may be compiled in: tasks, times training and not, times shapes of batches."""
 
 
 class Engine:
@@ -92,7 +96,7 @@ class Engine:
         if not (compiled and self.compiles):
             return self._fabric.setup_module(model)
         torch.compiler.reset()  # what was compiled for a model that is gone now would count against the limit
-        return self._fabric.setup_module(torch.compile(model))  # type: ignore[arg-type]  # it is a module
+        return _many_paths(self._fabric.setup_module(torch.compile(model)))  # type: ignore[arg-type]  # it is a module
 
     def move(self, value: Any) -> Any:
         """Bring nested tensors to the device."""
@@ -121,6 +125,18 @@ def computes_bfloat16(kind: str) -> bool:
     if kind == "cpu":
         return any(_asks(name) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return False
+
+
+def _many_paths(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a forward pass be compiled once for each of many tasks: after torch's own few it would run as it is."""
+    from torch._dynamo import config  # noqa: PLC0415 - seconds to import, and only what is compiled needs it
+
+    @wraps(forward)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with config.patch(recompile_limit=_PATHS):
+            return forward(*args, **kwargs)
+
+    return call
 
 
 def _read(device: str) -> tuple[str, int | list[int]]:
