@@ -95,7 +95,7 @@ class Findings:
 def _rows(split: SplitFindings) -> list[tuple[str, ...]]:
     looked = "" if split.looked_at == split.samples else f" ({split.looked_at} read)"
     size = "differs" if split.size is None else f"{split.size[0]}x{split.size[1]}"
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for task, share in split.labelled.items():
         name, extent, number = ("", "", "") if rows else (split.split, size, f"{split.samples}{looked}")
         rows.append((name, extent, task, _holds(split, task), f"{share:.1%}", number))

@@ -67,6 +67,7 @@ def test_a_sample_may_lack_labels(written: tuple[Path, dict[str, dict[str, Array
     assert sorted(both, key=len) == [["depth"], ["segmentation", "normals", "depth"]]
     assert splits.test[0][1] == {}
     assert "1 of 2 samples of train have no seg" in splits.notes
+    assert not any("seg" in note for note in AdaShareNYUv2Data(root=root, tasks=["depth"], val=1).open().notes)
     train, test = check_data(AdaShareNYUv2Data(root=root)).splits
     assert train.labelled["segmentation"] == pytest.approx((12 * 16 - 1) / (2 * 12 * 16))
     assert train.labelled["depth"] == pytest.approx(1 - 1 / (12 * 16))

@@ -1,6 +1,7 @@
 """Tiny-Taskonomy as AdaShare lists it, against the formulas of its published tables."""
 
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,13 @@ def test_log_depth_comes_nearer_as_metres_do(written: tuple[Path, dict[str, dict
         for scale in ("log", "metres")
     )
     assert torch.allclose(log, (1 + metres * 512).log() / math.log(2**16), atol=1e-6)
+
+
+def test_a_data_set_travels_to_other_processes(written: tuple[Path, dict[str, dict[str, Array]]]) -> None:
+    train = TaskonomyData(root=written[0]).open().train
+    there, here = pickle.loads(pickle.dumps(train))[6], train[6]
+    assert torch.equal(there[0], here[0])
+    assert all(torch.equal(there[1][name], here[1][name]) for name in here[1])
 
 
 def test_maps_of_8_bits_are_refused(written: tuple[Path, dict[str, dict[str, Array]]]) -> None:

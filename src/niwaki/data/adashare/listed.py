@@ -36,8 +36,7 @@ class ListedData(FrameData):
             return Listing(problems=problems)
         places = [self.columns.index(plane.name) for plane in planes]
         splits = {split: _frames(rows, names, places) for split, names in chosen.items()}
-        notes = (*notes, *_missing(rows, chosen, self.columns))
-        return Listing(splits, notes=notes)
+        return Listing(splits, notes=(*notes, *_missing(splits, planes)))
 
 
 def split_rows(rows: Rows, test: str) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
@@ -94,11 +93,10 @@ def _frames(rows: Rows, names: Sequence[str], places: Sequence[int]) -> list[Fra
     return [tuple(row[place] or None for place in places) for name in names for row in rows[name]]
 
 
-def _missing(rows: Rows, chosen: dict[str, tuple[str, ...]], columns: Sequence[str]) -> Iterator[str]:
+def _missing(splits: dict[str, list[Frame]], planes: Sequence[Plane]) -> Iterator[str]:
     """Say how many samples of a split lack which file."""
-    for split, names in chosen.items():
-        every = [row for name in names for row in rows[name]]
-        for place, column in enumerate(columns):
-            lacking = sum(not row[place] for row in every)
+    for split, frames in splits.items():
+        for place, plane in enumerate(planes):
+            lacking = sum(frame[place] is None for frame in frames)
             if lacking:
-                yield f"{lacking} of {len(every)} samples of {split} have no {column}"
+                yield f"{lacking} of {len(frames)} samples of {split} have no {plane.name}"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from niwaki.data.base import Sample, SampleDataset
 from niwaki.data.frames.files import UNREADABLE, load
-from niwaki.data.frames.plane import Array, Frame, Plane
+from niwaki.data.frames.plane import Array, Frame, Plane, size_of
 from niwaki.data.frames.problems import present
 from niwaki.data.images import nearest, resample
 from niwaki.errors import DataError
@@ -55,8 +55,7 @@ def _checked(plane: Plane, path: Path, size: tuple[int, int] | None) -> Array:
         array = load(path)
     except UNREADABLE as error:
         raise DataError(f"{path} can't be read: {error}; run `niwaki check-data`") from error
-    size = size or (*array.shape, 0, 0)[:2]
-    fault = plane.form_fault(array.shape, array.dtype, size) or plane.fault(array)
+    fault = plane.form_fault(array.shape, array.dtype, size or size_of(array.shape)) or plane.fault(array)
     if fault is not None:
         raise DataError(f"{path}: found {fault.found}; expected {fault.expected}")
     return plane.decode(array)

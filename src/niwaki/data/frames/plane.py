@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PICTURE_NAME", "Array", "Fault", "Frame", "Plane", "flat"]
+__all__ = ["PICTURE_NAME", "Array", "Fault", "Frame", "Plane", "flat", "size_of"]
 
 PICTURE_NAME = "image"
 """What every layout calls the plane that is the input."""
@@ -66,6 +66,17 @@ class Plane:
         if right and 0 not in shape:
             return None
         return Fault(f"shape {list(shape)}", f"shape {self.shape_of(size)}, as the {PICTURE_NAME} of that frame has")
+
+
+def size_of(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width of a shape, 0 where it has none.
+
+    Examples:
+        >>> size_of((2, 3, 1)), size_of((7,))
+        ((2, 3), (7, 0))
+    """
+    height, width, *_ = (*shape, 0, 0)
+    return height, width
 
 
 def flat(array: Array) -> Array:

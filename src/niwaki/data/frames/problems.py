@@ -5,7 +5,7 @@ from pathlib import Path
 
 from niwaki.data.findings import Problem
 from niwaki.data.frames.files import UNREADABLE, header, load
-from niwaki.data.frames.plane import Frame, Plane
+from niwaki.data.frames.plane import Frame, Plane, size_of
 
 __all__ = ["header_problems", "present", "value_problems"]
 
@@ -36,9 +36,8 @@ def header_problems(root: Path, planes: Sequence[Plane], frame: Frame) -> Iterat
         except UNREADABLE as error:
             yield Problem(str(path), f"a file that can't be read ({error})", _READABLE)
             continue
-        if size is None and len(shape) >= 2:
-            size = (shape[0], shape[1])
-        fault = plane.form_fault(shape, dtype, size or (0, 0))
+        size = size or size_of(shape)
+        fault = plane.form_fault(shape, dtype, size)
         if fault is not None:
             yield Problem(str(path), *fault)
 

@@ -70,9 +70,8 @@ class FrameData(DataSettings):
         Findings(problems=first_problems(problems)).raise_if_wrong()
         learn, pick, note = self._divided(listing)
         train = self._frames(layout, learn)
-        changed = None if self.augment is None else Augmented(train, self.augment, self.seed, layout.changes)
         return Splits(
-            train=changed or train,
+            train=train if self.augment is None else Augmented(train, self.augment, self.seed, layout.changes),
             val=self._frames(layout, pick),
             test=self._frames(layout, listing.splits["test"]) if "test" in listing.splits else None,
             tasks=layout.tasks,
