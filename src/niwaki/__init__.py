@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from niwaki.methods import Taylor as Taylor
     from niwaki.methods.prune import plan as plan
     from niwaki.methods.prune import prune as prune
+    from niwaki.methods.prune import sensitivity as sensitivity
     from niwaki.models import MultiTaskNet as MultiTaskNet
     from niwaki.models import TaskNets as TaskNets
     from niwaki.models import from_timm as from_timm
@@ -92,6 +93,7 @@ _HOMES = {
     "niwaki.methods.prune": (
         "plan",
         "prune",
+        "sensitivity",
     ),
     "niwaki.models": (
         "MultiTaskNet",

@@ -10,20 +10,23 @@ from niwaki.errors import FileError
 from niwaki.records import (
     Compression,
     Cost,
+    CutRecord,
     Environment,
     GroupPlan,
+    GroupSensitivity,
     Latency,
     PartCost,
     Plan,
     Record,
+    Sensitivity,
     Slice,
     Timing,
     delta,
 )
 from niwaki.reports import write_report
-from niwaki.reports.charts import curve_chart, validation_chart, width_chart
+from niwaki.reports.charts import curve_chart, sensitivity_chart, validation_chart, width_chart
 from niwaki.reports.material import read_material
-from niwaki.reports.tables import cost_table, latency_table, plan_table, quality_table, verdict
+from niwaki.reports.tables import cost_table, cut_table, latency_table, plan_table, quality_table, verdict
 
 DENSE = {"seg": {"miou": 0.50, "accuracy": 0.8}, "depth": {"abs_error": 0.20}}
 SMALL = {"seg": {"miou": 0.52, "accuracy": 0.7}, "depth": {"abs_error": 0.25}}
@@ -208,3 +211,23 @@ def test_nothing_to_draw_draws_nothing() -> None:
     assert curve_chart({}) is None
     assert validation_chart({"dense": [{"step": 1}]}, PRIMARY) is None
     assert width_chart(Plan(groups=())) is None
+
+
+def test_sensitivity_is_drawn_group_by_task(record: Record) -> None:
+    rows = (
+        GroupSensitivity(group="stem", channels=8, removed=4, macs=0.5, rise={"depth": 0.25, "classes": -0.5}),
+        GroupSensitivity(group="deep", channels=8, removed=4, macs=0.1, rise={"depth": 0.0, "classes": float("inf")}),
+    )
+    table = Sensitivity(losses={"depth": 1.0, "classes": 2.0}, share=0.5, criterion="magnitude", groups=rows)
+    figure = sensitivity_chart(table)
+    assert list(figure.data[0].y) == ["deep", "stem"]
+    assert list(figure.data[0].z[1]) == [25.0, -50.0]
+    assert figure.data[0].zmax == 50
+    assert sensitivity_chart(None) is None
+
+
+def test_cuts_are_tabled(record: Record) -> None:
+    cut = CutRecord(number=1, step=40, params=1000, reached={"macs": 0.75}, file="cuts/small-01.safetensors")
+    table = cut_table(record.model_copy(update={"cuts": (cut,)}))
+    assert table.rows == (("1", "40", "1,000", "100.0%", "100.0%", "75.0%"),)
+    assert cut_table(record).rows == ()

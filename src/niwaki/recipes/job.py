@@ -1,5 +1,6 @@
 """The job: data in, a dense parent, a smaller model beside an equally trained control, and everything measured."""
 
+from itertools import islice
 from pathlib import Path
 
 from torch import nn
@@ -7,11 +8,13 @@ from torch import nn
 from niwaki.export import ExportResult, export
 from niwaki.files import RunDirectory, save
 from niwaki.measure import measure_latency
+from niwaki.methods.prune import sensitivity
 from niwaki.recipes.pictures import draw_scenes
 from niwaki.recipes.recipe import Recipe
 from niwaki.recipes.workplace import Workplace, open_workplace
-from niwaki.records import Compression, Latency, Quality, Record
+from niwaki.records import Compression, Latency, Quality, Record, Sensitivity
 from niwaki.train import Baseline, Fitted, NamedStage, Progress, Result, Silent, compress, evaluate, fit
+from niwaki.train.loader import open_batches
 
 __all__ = ["run_recipe"]
 
@@ -68,6 +71,7 @@ class _Job:
         record = result.record.model_copy(
             update={
                 "latency": latency,
+                "sensitivity": self._sensitivity(parent.model),
                 "compression": _bill(result.record.compression, trainings),
                 "recipe": self.recipe.model_dump(mode="json"),
                 "seed": self.recipe.seed,
@@ -124,6 +128,14 @@ class _Job:
             num_workers=recipe.finetune.num_workers,
             progress=self.progress,
         )
+
+    def _sensitivity(self, parent: nn.Module) -> Sensitivity | None:
+        if not self.recipe.sensitivity:
+            return None
+        self.progress.note("measuring what each task loses without half of one group's channels")
+        place = self.place
+        batches = open_batches(place.splits.val, self.recipe.finetune, place.tasks, shuffle=False)
+        return sensitivity(parent, place.example(parent), place.tasks, islice(batches.peek(), self.recipe.sensitivity))
 
     def _save(self, model: nn.Module, path: Path) -> None:
         save(model, path, tasks=self.place.tasks, example=self.place.example(model))

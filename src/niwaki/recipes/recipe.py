@@ -54,6 +54,7 @@ class Recipe(Settings):
         export: Whether an ONNX file is written and checked.
         latency: How both models are timed.
         pictures: Inputs whose predictions are drawn.
+        sensitivity: Validation batches on which the parent's sensitivity is measured, group by group; 0 measures none.
         seed: Seed of weights, order and augmentation.
     """
 
@@ -71,6 +72,7 @@ class Recipe(Settings):
     export: bool = True
     latency: LatencySettings = LatencySettings()
     pictures: int = Field(default=4, ge=0, le=32)
+    sensitivity: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="before")

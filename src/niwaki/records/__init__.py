@@ -8,6 +8,7 @@ from niwaki.records.environment import Environment
 from niwaki.records.latency import ROUNDS, Latency, Timing
 from niwaki.records.plan import GroupPlan, Plan, Repair, Rescale, Slice
 from niwaki.records.record import Compression, Quality, Record
+from niwaki.records.sensitivity import GroupSensitivity, Sensitivity
 
 __all__ = [
     "ROUNDS",
@@ -17,6 +18,7 @@ __all__ = [
     "DeltaRecord",
     "Environment",
     "GroupPlan",
+    "GroupSensitivity",
     "Latency",
     "PartCost",
     "Plan",
@@ -24,6 +26,7 @@ __all__ = [
     "Record",
     "Repair",
     "Rescale",
+    "Sensitivity",
     "Slice",
     "Timing",
     "delta",

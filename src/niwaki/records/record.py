@@ -9,6 +9,7 @@ from niwaki.records.delta import DeltaRecord
 from niwaki.records.environment import Environment
 from niwaki.records.latency import Latency
 from niwaki.records.plan import Plan
+from niwaki.records.sensitivity import Sensitivity
 
 __all__ = ["Compression", "Quality", "Record"]
 
@@ -45,6 +46,7 @@ class Record(RecordBase):
         picked_by: The rule that picked the epoch.
         latency: Times of both models, where they were taken.
         plans: The plans that were applied, in order.
+        sensitivity: What each task lost when one group of the dense model alone was thinned out, where it was measured.
         cuts: The cuts in the course of the training, each with the model it left.
         compression: What it took.
         environment: Machine and versions.
@@ -64,6 +66,7 @@ class Record(RecordBase):
     picked_by: str = ""
     latency: Latency | None = None
     plans: tuple[Plan, ...] = ()
+    sensitivity: Sensitivity | None = None
     cuts: tuple[CutRecord, ...] = ()
     compression: Compression = Compression()
     environment: Environment

@@ -7,9 +7,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from niwaki.records import Plan
+from niwaki.records import Plan, Sensitivity
 
-__all__ = ["curve_chart", "validation_chart", "width_chart"]
+__all__ = ["curve_chart", "sensitivity_chart", "validation_chart", "width_chart"]
 
 _COLOURS = ("#2f6f4f", "#b5651d", "#3b6ea5", "#8e4585", "#7a7a2a", "#a23b3b")
 _POINTS = 400
@@ -90,6 +90,40 @@ def width_chart(plan: Plan) -> Any | None:
     title = "channels of each group, before and after"
     figure.update_layout(**(_LAYOUT | {"legend": above}), barmode="overlay", height=380, title=title)
     figure.update_xaxes(tickangle=-60, automargin=True)
+    return figure
+
+
+def sensitivity_chart(sensitivity: Sensitivity | None) -> Any | None:
+    """Draw how much each task's loss rose when one group alone was thinned out: a row a group, a column a task.
+
+    Args:
+        sensitivity: The table, or None.
+
+    Returns:
+        A plotly figure, or None when nothing was measured.
+    """
+    if sensitivity is None or not sensitivity.groups:
+        return None
+    tasks, groups = list(sensitivity.losses), sensitivity.groups[::-1]
+    rises = [[100 * row.rise[task] for task in tasks] for row in groups]
+    most = max(1.0, *(abs(value) for row in rises for value in row if abs(value) < float("inf")))
+    cells = go.Heatmap(
+        z=rises,
+        x=tasks,
+        y=[row.group for row in groups],
+        zmin=-most,
+        zmax=most,
+        colorscale=[[0, _COLOURS[2]], [0.5, "#f4f4f0"], [1, _COLOURS[5]]],
+        text=[[f"{value:+.1f} %" for value in row] for row in rises],
+        texttemplate="%{text}",
+        textfont={"color": "#333"},
+        showscale=False,
+        hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>",
+    )
+    title = f"Rise of each task's loss without {sensitivity.share:.0%} of one group's channels, no training"
+    figure = go.Figure(cells)
+    figure.update_layout(**_LAYOUT, title=title, height=120 + 24 * len(groups))
+    figure.update_yaxes(automargin=True)
     return figure
 
 

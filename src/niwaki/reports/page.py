@@ -8,12 +8,13 @@ from jinja2 import PackageLoader, StrictUndefined
 
 from niwaki.atomic import write_atomically
 from niwaki.records import Record
-from niwaki.reports.charts import curve_chart, validation_chart, width_chart
+from niwaki.reports.charts import curve_chart, sensitivity_chart, validation_chart, width_chart
 from niwaki.reports.material import Material, Scene, read_material
-from niwaki.reports.tables import cost_table, delta_table, latency_table, plan_table, quality_table, verdict
+from niwaki.reports.tables import cost_table, cut_table, delta_table, latency_table, plan_table, quality_table, verdict
 
 __all__ = ["render", "write_report"]
 
+_MOST_PLANS = 4
 _KINDS = ("truth", "dense", "small")
 
 
@@ -46,7 +47,13 @@ def render(material: Material) -> str:
     """
     record = material.record
     jinja = Jinja(loader=PackageLoader("niwaki.reports"), autoescape=True, undefined=StrictUndefined)
-    measured = [quality_table(record), delta_table(record), cost_table(record), latency_table(record)]
+    measured = [
+        quality_table(record),
+        delta_table(record),
+        cost_table(record),
+        latency_table(record),
+        cut_table(record),
+    ]
     return jinja.get_template("report.html").render(
         record=record,
         title=str(record.recipe.get("name", "run")),
@@ -75,12 +82,18 @@ def _cards(material: Material) -> list[Scene]:
 def _charts(material: Material) -> list[str]:
     record, worst = material.record, material.record.worst_first()
     figures = [curve_chart(material.stages, worst), validation_chart(material.stages, record.primary, worst)]
-    figures += [width_chart(plan) for plan in record.plans]
+    figures += [sensitivity_chart(record.sensitivity), *_widths(record)]
     drawn = [figure for figure in figures if figure is not None]
     return [
         figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False, "responsive": True})
         for number, figure in enumerate(drawn)
     ]
+
+
+def _widths(record: Record) -> list[Any | None]:
+    """Draw the widths after each cut; of many cuts the first and the last."""
+    plans = record.plans if len(record.plans) <= _MOST_PLANS else (record.plans[0], record.plans[-1])
+    return [width_chart(plan) for plan in plans]
 
 
 def _facts(record: Record) -> list[tuple[str, Any]]:

@@ -8,10 +8,11 @@ from operator import add
 
 from niwaki.records import Cost, PartCost, Plan, Record
 
-__all__ = ["Table", "cost_table", "delta_table", "latency_table", "plan_table", "quality_table", "verdict"]
+__all__ = ["Table", "cost_table", "cut_table", "delta_table", "latency_table", "plan_table", "quality_table", "verdict"]
 
 _TOLERANCE = 0.05
 _MOST_PARTS = 6
+_REACHED = ("channels", "params", "macs")
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,23 @@ def delta_table(record: Record) -> Table:
         (name, f"{each.value:+.2f}", each.better, each.baseline_kind) for name, each in sorted(record.delta.items())
     )
     return Table("Change over all tasks, percent", ("convention", "value", "better", "baseline"), rows)
+
+
+def cut_table(record: Record) -> Table:
+    """Tabulate the cuts in the course of the training.
+
+    Args:
+        record: The run's record.
+
+    Returns:
+        One row a cut.
+    """
+    rows = tuple(
+        (str(cut.number), f"{cut.step:,}", f"{cut.params:,}", *(f"{cut.reached.get(unit, 1):.1%}" for unit in _REACHED))
+        for cut in record.cuts
+    )
+    note = "The model that each cut left is kept; `niwaki pick RUN --step CUT` takes it."
+    return Table("Cuts", ("cut", "after step", "parameters", *(f"{unit} left" for unit in _REACHED)), rows, note)
 
 
 def cost_table(record: Record) -> Table:

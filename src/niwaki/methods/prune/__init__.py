@@ -3,6 +3,7 @@
 from niwaki.methods.prune.criteria import FPGM, Blend, BNScale, CosPrune, Criterion, Magnitude, RandomScore, Taylor
 from niwaki.methods.prune.method import StructuredPruning
 from niwaki.methods.prune.planning import plan, prune
+from niwaki.methods.prune.sensitivity import sensitivity
 from niwaki.methods.prune.settings import PlanOptions, Selection
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "Taylor",
     "plan",
     "prune",
+    "sensitivity",
 ]

@@ -70,13 +70,13 @@ class Calibration:
         return task_losses(self.tasks, answers(model, Batch(calls, targets)), targets)
 
 
-def open_calibration(tasks: Sequence[Named | str] | None, data: Iterable[Any] | None, count: int) -> Calibration:
+def open_calibration(tasks: Sequence[Named | str] | None, data: Iterable[Any] | None, count: int | None) -> Calibration:
     """Take the first batches of some data.
 
     Args:
         tasks: The tasks, with their losses.
         data: Batches; read once, here.
-        count: How many are taken at most, at least 1.
+        count: How many are taken at most, at least 1; None takes all.
 
     Returns:
         The calibration.
