@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 from torchjd.aggregation import UPGrad
 
 import niwaki as nw
@@ -72,6 +72,34 @@ def test_every_pass_is_resumed_where_it_began(sizes: tuple[int, int, int]) -> No
             rest.append(values(batch))
             torch.rand(2)
         assert rest == whole[start:]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_all_tasks_share_their_workers_and_no_sample_changes(make_squares: Callable[..., Any], shuffle: bool) -> None:
+    class Noisy:
+        def __init__(self, count: int) -> None:
+            self.inner = make_squares(count)
+
+        def __len__(self) -> int:
+            return len(self.inner)
+
+        def __getitem__(self, index: int) -> Any:
+            x, targets = self.inner[index]
+            return x + torch.rand(()), {**targets, "worker": getattr(get_worker_info(), "id", -1)}
+
+    given = {f"task{i}": Noisy(count) for i, count in enumerate((3, 7, 4))}
+    alone = open_batches(given, Training(steps=1, batch_size=2), shuffle=shuffle)
+    pooled = open_batches(given, Training(steps=1, batch_size=2, num_workers=2), shuffle=shuffle)
+    assert pooled.count == alone.count
+    workers = set()
+    for epoch, start in ((0, 0), (1, 0), (1, 2)):
+        rows = list(zip(alone.iterate(epoch, start), pooled.resume({}, epoch, start), strict=True))
+        assert len(rows) == (3 if shuffle else 4) - start
+        for one, other in rows:
+            assert one.keys() == other.keys()
+            assert all(torch.equal(one[task][0], other[task][0]) for task in one)
+            workers |= {each for _, targets in other.values() for each in targets["worker"].tolist()}
+    assert workers == {0, 1}
 
 
 def test_looking_at_data_by_task_disturbs_nothing() -> None:

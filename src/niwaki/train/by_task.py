@@ -88,8 +88,11 @@ class TaskBatches:
         passes = -(-self.count // source.count)
         now = max(0, start - 1) // source.count  # where a pass has just ended, its successor must not begin yet
         first = opener(epoch * passes + now, start - now * source.count)
-        later = (source.iterate(epoch * passes + turn) for turn in range(now + 1, passes))
+        later = (self._pass_of(task, epoch * passes + turn) for turn in range(now + 1, passes))
         return chain(first, chain.from_iterable(later))
+
+    def _pass_of(self, task: str, epoch: int) -> Iterator[Any]:
+        return self._sources[task].iterate(epoch)
 
 
 def _without_ends(batch: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from niwaki.tasks import Task
 from niwaki.train.by_task import TaskBatches
 from niwaki.train.collate import collate
 from niwaki.train.order import Order
+from niwaki.train.pooled import PooledBatches, as_it_is
 from niwaki.train.randomness import own_randomness, seed_host
 from niwaki.train.settings import Training
 from niwaki.train.streams import Batches, ReadyBatches
@@ -51,13 +52,13 @@ class DatasetBatches:
         drop_last = shuffle and size >= training.batch_size
         self._order = Order(size, training.batch_size, training.seed if shuffle else None, drop_last=drop_last)
         self.count: int | None = len(self._order)
-        self._samples = _Samples(dataset, training.seed, tasks)
+        self.samples = _Samples(dataset, training.seed, tasks)
         self._loader: DataLoader[Any] = DataLoader(
-            self._samples,  # type: ignore[arg-type]  # a DataLoader with a batch sampler needs only __getitems__
+            self.samples,  # type: ignore[arg-type]  # a DataLoader with a batch sampler needs only __getitems__
             batch_sampler=cast("Any", self._order),
             num_workers=training.num_workers,
             persistent_workers=training.num_workers > 0,
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             generator=torch.Generator(),
             pin_memory=pin,
         )
@@ -77,9 +78,13 @@ class DatasetBatches:
 
     def peek(self) -> Iterator[Any]:
         """Iterate over the batches of epoch 0, loaded in this process."""
+        return map(self.samples.__getitems__, self.places(0))
+
+    def places(self, epoch: int, start: int = 0) -> Iterator[list[tuple[int, int]]]:
+        """Iterate over the places ``(epoch, index)`` of each batch's samples, from batch ``start`` on."""
         order = copy(self._order)
-        order.epoch, order.start = 0, 0
-        return map(self._samples.__getitems__, order)
+        order.epoch, order.start = epoch, start
+        return iter(order)
 
 
 def open_batches(
@@ -113,7 +118,10 @@ def open_batches(
                 "give it under the task's name, or leave the task out"
             )
         open_one = partial(open_batches, training=training, tasks=tasks, shuffle=shuffle, keep=keep, pin=pin)
-        return TaskBatches({name: open_one(given[name]) for name in names}, again=shuffle)
+        sources = {name: open_one(given[name]) for name in names}
+        if training.num_workers and all(isinstance(each, DatasetBatches) for each in sources.values()):
+            return PooledBatches(cast("Any", sources), training.num_workers, again=shuffle, pin=pin)
+        return TaskBatches(sources, again=shuffle)
     if _is_dataset(data):
         return DatasetBatches(data, training, shuffle=shuffle, tasks=tasks, pin=pin)
     if isinstance(data, Iterable):
@@ -140,10 +148,6 @@ class _Samples:
     def _sample(self, epoch: int, index: int) -> Any:
         seed_host(((self.seed * 1_000_003 + epoch) * 1_000_003 + index) % 2**63)
         return self.dataset[epoch * len(self.dataset) + index if self.epoch_indexed else index]
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 def _is_dataset(data: Any) -> bool:
