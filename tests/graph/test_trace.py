@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example, describe_example
 from niwaki.errors import ContractError, GraphError
@@ -41,7 +42,7 @@ def test_the_model_and_the_random_state_are_left_as_found() -> None:
     objects = [id(tensor) for tensor in [*model.parameters(), *model.buffers()]]
     states = torch.get_rng_state(), random.getstate(), repr(np.random.get_state())  # noqa: NPY002
     traced = trace(model, X)
-    assert len(traced.programs) == 2
+    assert len(traced.programs) == 1
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert repr(np.random.get_state()) == states[2]  # noqa: NPY002
@@ -90,13 +91,54 @@ def test_a_wrong_number_of_tasks_is_refused() -> None:
         trace(Answers("tuple"), X, tasks=["a", "b", "c"])
 
 
+class Asking(nn.Sequential):
+    """Code that asks for its mode."""
+
+    def forward(self, x: Tensor) -> Any:
+        y = super().forward(x)
+        return [y, y] if self.training else [y]
+
+
 def test_train_mode_runs_with_twice_the_batch() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+    model = Asking(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
     traced = trace(model, torch.zeros(1, 3, 4, 4))
     assert [program.training for program in traced.programs] == [False, True]
     assert [program.example.args[0].shape[0] for program in traced.programs] == [1, 2]
     assert traced.notes == ()
     assert traced.eval_programs == traced.programs[:1]
+
+
+def test_train_mode_is_read_only_where_code_asks_for_it() -> None:
+    layers = (nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 2))
+    assert [program.training for program in trace(nn.Sequential(*layers), X).programs] == [False]
+    assert [program.training for program in trace(Asking(*layers), X).programs] == [False, True]
+    assert "training" not in vars(nn.Module)
+
+
+class Strict(nn.Module):
+    """Code that insists on plain integers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.head = 4, nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Any:
+        if type(self.width) is not int:
+            raise TypeError("no integer")
+        return self.head(x).view(-1, self.width)
+
+
+def test_calls_are_watched_where_the_code_lets_them() -> None:
+    class Loose(Strict):
+        def forward(self, x: Tensor) -> Any:
+            return self.head(x).view(-1, self.width)
+
+    (seen,) = trace(Loose(), X).programs
+    assert [call.function for call in seen.calls.calls] == ["linear", "view"]
+    assert seen.calls.made_by == {"linear": 0, "view": 1}
+    assert [type(size) for size in pytree.tree_leaves(seen.node("view").args[1])] == [int, int]
+    (unseen,) = trace(Strict(), X).programs
+    assert unseen.calls.calls == []
 
 
 class OneMode(nn.Module):

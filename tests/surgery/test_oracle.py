@@ -1,6 +1,7 @@
 """The oracle against slow loops that know nothing of labels."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -85,14 +86,14 @@ def test_reductions_and_products_read_what_stays(
     torch.testing.assert_close(answer, column @ model.last.weight.T + model.last.bias)
 
 
-def test_attention_scales_by_the_width_that_stays() -> None:
+def test_attention_keeps_the_scale_of_the_whole_width() -> None:
     def attend(y: Tensor) -> Tensor:
         q = y[None, None]
         return F.scaled_dot_product_attention(q, q, torch.ones(1, 1, 4, 1) * torch.arange(4.0)[:, None])[0, 0]
 
     model, x, answer = silenced(attend, width=1)
     hidden = kept_hidden(model, x)
-    weights = (hidden @ hidden.T / len(STAYS) ** 0.5).softmax(-1)
+    weights = (hidden @ hidden.T / model.first.out_features**0.5).softmax(-1)
     expected = (weights @ torch.arange(4.0)[:, None]) @ model.last.weight.T + model.last.bias
     torch.testing.assert_close(answer, expected)
 
@@ -133,7 +134,11 @@ def test_nothing_removed_is_the_model_itself() -> None:
 
 
 def test_a_program_in_train_mode_leaves_the_buffers_alone() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 2, 1))
+    class Asking(nn.Sequential):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) * (2 if self.training else 1)
+
+    model = Asking(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 2, 1))
     channels = find(model, torch.randn(2, 3, 6, 6))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     program = next(each for each in channels.traced.programs if each.training)

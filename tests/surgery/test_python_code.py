@@ -112,13 +112,6 @@ def test_no_net_that_can_be_cut_is_accused(name: str) -> None:
     assert find_literal_sizes(model, channels, choose(channels)) == []
 
 
-def test_a_scale_computed_from_a_size_does_not_pass() -> None:
-    model = Outer(lambda x: x * x.shape[1] ** -0.5).eval()
-    channels, removed = planned(model)
-    with pytest.raises(SurgeryError, match="computes a factor from a size"):
-        cut(model, plan_of(channels, removed, image()), channels=channels, form="module")
-
-
 def test_an_output_that_changes_shape_is_refused() -> None:
     class Reader(nn.Module):
         def __init__(self) -> None:

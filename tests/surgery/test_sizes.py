@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from niwaki.graph import State, trace
+from niwaki.graph import CallWatch, State, integers, trace
+from niwaki.graph.origins import Attribute, OriginInt, evaluate, mark_attributes
 from niwaki.surgery.attributes import solve
-from niwaki.surgery.origins import Attribute, OriginInt, evaluate, mark_attributes
-from niwaki.surgery.sizes import integers, size_arguments
+from niwaki.surgery.sizes import size_arguments
 from niwaki.surgery.tensors import take
-from niwaki.surgery.watch import SizeWatch
 
 GONE = [1, 6]
 
@@ -97,7 +96,7 @@ def test_integers_remember_their_attribute_through_arithmetic() -> None:
 
 
 def test_the_watch_writes_down_calls_in_order() -> None:
-    with SizeWatch() as watch:
+    with CallWatch() as watch:
         torch.zeros(2, 6).view(3, 4)[:, 1:3].sum(1)
     assert [(call.function, call.integers) for call in watch.calls] == [
         ("zeros", (2, 6)),

@@ -7,32 +7,51 @@ from niwaki.graph.find import find_channels
 from niwaki.graph.inline import inline_regions
 from niwaki.graph.macs import node_macs, uncounted
 from niwaki.graph.naming import canonical_names, named_tensors
+from niwaki.graph.origins import (
+    Attribute,
+    Expression,
+    OriginInt,
+    attributes_in,
+    evaluate,
+    integer_attributes,
+)
 from niwaki.graph.parts import Parts, find_parts, node_tasks
 from niwaki.graph.paths import doubled, example_from_spec
 from niwaki.graph.peephole import Shuffle, find_shuffles
 from niwaki.graph.program import Program, Traced
 from niwaki.graph.size import planned_size
 from niwaki.graph.trace import trace
+from niwaki.graph.watch import Calls, CallWatch, TorchCall, integers
 
 __all__ = [
+    "Attribute",
+    "CallWatch",
+    "Calls",
     "ChannelGroup",
     "Channels",
     "Classes",
+    "Expression",
     "Labels",
+    "OriginInt",
     "Parts",
     "Program",
     "Shuffle",
     "State",
+    "TorchCall",
     "Traced",
     "UnknownOperator",
     "arguments_of",
+    "attributes_in",
     "canonical_names",
     "doubled",
+    "evaluate",
     "example_from_spec",
     "find_channels",
     "find_parts",
     "find_shuffles",
     "inline_regions",
+    "integer_attributes",
+    "integers",
     "module_of",
     "named_tensors",
     "node_macs",

@@ -151,4 +151,6 @@ def _names(solution: Solution, group_of: Classes, slices: list[list[Slice]]) -> 
 
 
 def _module_of(tensor: str) -> str:
-    return tensor.rpartition(".")[0] or tensor
+    """Return the module that holds a tensor; what parametrises a weight stands for the weight's own module."""
+    module = tensor.rpartition(".")[0] or tensor
+    return module.partition(".parametrizations")[0]

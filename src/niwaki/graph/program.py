@@ -9,6 +9,7 @@ from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 from niwaki.contract import Example
+from niwaki.graph.watch import Calls
 
 __all__ = ["Program", "Traced"]
 
@@ -24,6 +25,7 @@ class Program:
         tensors: Placeholder node to the canonical name of its parameter or buffer.
         outputs: Output or task name to the names of the nodes that produce it.
         index: Which of the examples it is.
+        calls: The calls into torch that made it, with the integers that they were given.
         memo: What was counted once, such as MACs.
     """
 
@@ -33,6 +35,7 @@ class Program:
     tensors: dict[str, str]
     outputs: dict[str, list[str]]
     index: int = 0
+    calls: Calls = field(default_factory=Calls)
     memo: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -65,7 +68,8 @@ class Traced:
     """A model read once: every program of it, and the names of its tensors.
 
     Attributes:
-        programs: One for each example and mode (eval, then train) that could be exported.
+        programs: One for each example and mode (eval, then train) that could be exported; of eval mode alone where the
+            model's code never asks for its mode, so that train mode only differs in its norms and dropouts.
         names: Every name of a parameter or buffer to its canonical one (the first that the model lists).
         shapes: Canonical name to shape, parameters first.
         parameters: Canonical names of the parameters.

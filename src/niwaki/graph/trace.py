@@ -1,14 +1,9 @@
 """Read a model once: export it on every example, in eval and in train mode, and name what the programs hold."""
 
-import copy
-import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
@@ -16,12 +11,10 @@ from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example, Named, as_examples, name_outputs, task_names
 from niwaki.errors import ContractError, GraphError
-from niwaki.graph.inline import inline_regions
+from niwaki.graph.exporting import Exporter
 from niwaki.graph.naming import canonical_names, named_tensors
-from niwaki.graph.paths import doubled, free_batch
 from niwaki.graph.program import Program, Traced
-from niwaki.modules import device_of, require_module
-from niwaki.quiet import quiet
+from niwaki.modules import require_module
 
 __all__ = ["trace"]
 
@@ -29,7 +22,7 @@ __all__ = ["trace"]
 def trace(
     model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None = None, any_batch: bool = False
 ) -> Traced:
-    """Export a model on its examples in eval and train mode.
+    """Export a model on its examples in eval mode, and in train mode where its code asks for the mode.
 
     The caller's model is left as it was, bit for bit; the programs hold its own parameters, not copies.
 
@@ -50,18 +43,19 @@ def trace(
             known form.
 
     Examples:
+        >>> import torch
         >>> traced = trace(nn.Linear(3, 2), torch.zeros(1, 3))
         >>> [(program.training, program.outputs) for program in traced.programs]
-        [(False, {'output': ['linear']}), (True, {'output': ['linear']})]
+        [(False, {'output': ['linear']})]
     """
     examples, asked = as_examples(example), task_names(tasks)
     names = canonical_names(require_module(model))
-    twin = _twin(model)
+    exporter = Exporter(model, any_batch=any_batch)
     programs: list[Program] = []
     notes: list[str] = []
     for index, each in enumerate(examples):
         naming = _Naming(names, asked, index, len(examples))
-        found, remarks = _both_modes(twin, each, naming, any_batch=any_batch)
+        found, remarks = _both_modes(exporter, each, naming)
         programs += found
         notes += remarks
     tensors = {names[name]: tensor for name, tensor in named_tensors(model)}
@@ -73,18 +67,6 @@ def trace(
         tasks=_tasks(programs, asked),
         notes=tuple(notes),
     )
-
-
-def _twin(model: nn.Module) -> nn.Module:
-    """Copy the modules and share the parameters and buffers: export reads only their shapes."""
-    shared = {id(tensor): tensor for _, tensor in named_tensors(model)}
-    try:
-        return copy.deepcopy(model, shared)
-    except Exception as error:
-        raise GraphError(
-            f"the model can't be copied ({type(error).__name__}: {_first_line(error)}); a model holds only what "
-            "copy.deepcopy can copy: detach tensors kept as attributes, drop open files and locks"
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -106,100 +88,32 @@ class _Naming:
         return name_outputs(result, self.tasks)
 
 
-def _both_modes(
-    twin: nn.Module, example: Example, naming: _Naming, *, any_batch: bool
-) -> tuple[list[Program], list[str]]:
-    programs: list[Program] = []
-    failures: list[str] = []
-    misfit = _misfit(twin, example)
-    for training in (False, True):
-        inputs = [*_doubled(example), example] if training or (any_batch and example.batch == 1) else [example]
-        exported, used, failure = _export_first(twin, inputs, training=training, any_batch=any_batch)
-        if exported is None:
-            mode = "train" if training else "eval"
-            failures.append(f"{mode} mode of {example!r} can't be exported: {failure}")
-            continue
-        inline_regions(exported.graph_module)
-        programs.append(
-            Program(
-                exported=exported,
-                example=used,
-                training=training,
-                tensors=_tensor_names(exported, naming.tensors),
-                outputs=_outputs(exported, naming, training=training),
-                index=naming.index,
-            )
-        )
-    if misfit and (not programs or not programs[0].training):
+def _both_modes(exporter: Exporter, example: Example, naming: _Naming) -> tuple[list[Program], list[str]]:
+    misfit = exporter.misfit(example)
+    found, failures = exporter.both_modes(example)
+    if misfit and (not found or not found[0].training):
         raise ContractError(
             f"the example does not fit the model: called with {example!r} it raises {misfit}; give inputs of the "
             "shapes and types that its forward takes"
         )
-    if not programs:
+    if not found:
         raise GraphError(
             f"torch.export can't read the model ({'; '.join(failures)}). Take data-dependent Python out of forward, "
             "or give the tensor part of the model (backbone and heads) alone"
         )
+    programs = [
+        Program(
+            exported=each.program,
+            example=each.example,
+            training=each.training,
+            tensors=_tensor_names(each.program, naming.tensors),
+            outputs=_outputs(each.program, naming, training=each.training),
+            index=naming.index,
+            calls=each.calls,
+        )
+        for each in found
+    ]
     return programs, [f"{failure}; parameters that only this mode reaches are kept whole" for failure in failures]
-
-
-def _doubled(example: Example) -> list[Example]:
-    """Return the example with twice its batch, or nothing where its inputs, such as NumPy arrays, can't be joined."""
-    try:
-        return [doubled(example)]
-    except (TypeError, RuntimeError):
-        return []
-
-
-def _misfit(twin: nn.Module, example: Example) -> str:
-    """Call a copy of the model, buffers too, as it is meant to be called, and return what it raised, or nothing.
-
-    Shapes alone let some mistakes pass, such as inputs of another type.
-    """
-    whole = copy.deepcopy(twin).eval()
-    try:
-        with _leaving_chance_alone(device_of(whole)), torch.no_grad(), quiet():
-            example.call(whole)
-    except Exception as error:  # noqa: BLE001  # whatever the user's forward raises
-        return f"{type(error).__name__}: {_first_line(error)}"
-    return ""
-
-
-@contextmanager
-def _leaving_chance_alone(device: torch.device | None = None) -> Iterator[None]:
-    """Put the states of all generators of random numbers back after a block."""
-    drawing = [device] if device is not None and device.type == "cuda" else []
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  # saved for the caller, not drawn from
-    try:
-        with torch.random.fork_rng(devices=drawing):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002  # the same
-
-
-def _export_first(
-    twin: nn.Module, inputs: list[Example], *, training: bool, any_batch: bool
-) -> tuple[ExportedProgram | None, Example, str]:
-    failure = ""
-    for each in inputs:
-        try:
-            return _export(twin, each, training=training, any_batch=any_batch), each, ""
-        except Exception as error:  # noqa: BLE001  # whatever the user's forward or torch.export raises
-            failure = failure or f"{type(error).__name__}: {_first_line(error)}"
-    return None, inputs[0], failure
-
-
-def _export(twin: nn.Module, example: Example, *, training: bool, any_batch: bool) -> ExportedProgram:
-    twin.train(training)
-    shapes = free_batch(twin, example) if any_batch else None
-    with _leaving_chance_alone(), quiet():  # what can't be exported, torch logs and prints line by line
-        return torch.export.export(twin, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no message"
 
 
 def _tensor_names(exported: ExportedProgram, names: dict[str, str]) -> dict[str, str]:

@@ -154,7 +154,7 @@ class Walker:
 
     def _keep_findings(self, program: Program, call: Call) -> None:
         for node, dim in call.produced:
-            name = program.tensors.get(node.name)
+            name = _parameter_behind(program, node, dim)
             if name is not None:
                 self.walk.produced.setdefault((name, dim))
         for node, dim, positions, fixed in call.bounds:
@@ -183,6 +183,20 @@ class Walker:
                     self.walk.edges.freeze(units[each])
             else:
                 self.walk.chunks.append(list(units.reshape(pieces, -1)))
+
+
+def _parameter_behind(program: Program, node: fx.Node, dim: int) -> str | None:
+    """Return the tensor that a weight is, or the first one of its size that it is computed from."""
+    size, seen, todo = node.meta["val"].shape[dim], {node}, [node]
+    while todo:
+        each = todo.pop(0)
+        name = program.tensors.get(each.name)
+        shape = each.meta["val"].shape if isinstance(each.meta.get("val"), torch.Tensor) else ()
+        if name is not None and len(shape) > dim and shape[dim] == size:
+            return name
+        todo += [source for source in each.all_input_nodes if source not in seen]
+        seen.update(each.all_input_nodes)
+    return None
 
 
 def _by_rule(call: Call) -> Any:

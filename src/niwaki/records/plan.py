@@ -8,7 +8,7 @@ from pydantic import field_serializer, field_validator
 from niwaki.errors import ContractError
 from niwaki.records.base import RecordBase
 
-__all__ = ["GroupPlan", "Plan", "Repair", "Slice"]
+__all__ = ["GroupPlan", "Plan", "Repair", "Rescale", "Slice"]
 
 Positions = tuple[tuple[int, ...], ...]
 
@@ -81,6 +81,24 @@ class Repair(RecordBase):
     new: int | tuple[int, ...]
 
 
+class Rescale(RecordBase):
+    """Weights that were multiplied by a number, to undo a factor that the model's code computes from a size.
+
+    Attributes:
+        tensor: Canonical name of the parameter.
+        dim: The dimension along which they lie.
+        ranges: Their positions before the cut, as pairs of first and last + 1.
+        factor: The number.
+        reason: Which factor it undoes.
+    """
+
+    tensor: str
+    dim: int
+    ranges: tuple[tuple[int, int], ...]
+    factor: float
+    reason: str
+
+
 class Plan(RecordBase):
     """Which channels of a model stay, group by group, and why the rest was left alone.
 
@@ -93,6 +111,7 @@ class Plan(RecordBase):
         form: What the cut returned: ``module`` for the model's own classes, ``graph`` for its exported programs at
             their new sizes, empty before the cut; filled in by the cut.
         repairs: Integer attributes that were repaired; filled in by the cut.
+        rescales: Weights that were multiplied by a number; filled in by the cut.
         notes: Remarks, such as a mode that could not be traced.
         sizes: Tensor to its shape before the cut, for every tensor the plan touches; filled in by the cut. With it a
             replay refuses a model of another width.
@@ -106,6 +125,7 @@ class Plan(RecordBase):
     reached: dict[str, float] = {}
     form: str = ""
     repairs: tuple[Repair, ...] = ()
+    rescales: tuple[Rescale, ...] = ()
     notes: tuple[str, ...] = ()
     sizes: dict[str, tuple[int, ...]] = {}
     version: int = 1
@@ -209,6 +229,7 @@ class Plan(RecordBase):
         if self.frozen:
             lines += ["", "kept whole:"]
             lines += [f"  {name:<{width}}  {reason}" for name, reason in self.frozen.items()]
+        lines += [f"rescaled: {each.tensor} by {each.factor:.4g}: {each.reason}" for each in self.rescales]
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 

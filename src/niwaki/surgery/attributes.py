@@ -6,13 +6,25 @@ from typing import cast
 from torch import Tensor, fx, nn
 
 from niwaki.errors import SurgeryError
-from niwaki.graph import Channels, Program, State, module_of, operator_name
+from niwaki.graph import (
+    Attribute,
+    Calls,
+    Channels,
+    Expression,
+    OriginInt,
+    Program,
+    State,
+    TorchCall,
+    attributes_in,
+    evaluate,
+    integer_attributes,
+    module_of,
+    operator_name,
+)
 from niwaki.records import Repair
 from niwaki.surgery.fields import has_fields
 from niwaki.surgery.kept import Kept, Mask, labels_of
-from niwaki.surgery.origins import Attribute, Expression, OriginInt, attributes_in, evaluate, integer_attributes
 from niwaki.surgery.sizes import SizeArgument, size_arguments
-from niwaki.surgery.watch import Calls, TorchCall, calls_of
 
 __all__ = ["apply_repairs", "find_repairs", "resized_nodes", "solve"]
 
@@ -46,7 +58,7 @@ def find_repairs(model: nn.Module, channels: Channels, removed: Mask) -> list[Re
         found.update({(each.module, each.attribute): each for each in _norms(model, program, states, removed)})
         nodes = resized_nodes(model, program, states, removed)
         if nodes:
-            demands += _demands(nodes, calls_of(model, program))
+            demands += _demands(nodes, program.calls)
     values = {attribute: value for _, attribute, value in integer_attributes(model)}
     changed = {key: new for key, new in solve(demands, values).items() if new != values[key]}
     for key in changed:

@@ -11,12 +11,14 @@ from torch import nn
 from niwaki.errors import SurgeryError
 from niwaki.graph import Channels, example_from_spec, find_channels, trace
 from niwaki.records import Plan as PlanRecord
-from niwaki.records import Repair
+from niwaki.records import Repair, Rescale
 from niwaki.surgery.attributes import apply_repairs, find_repairs
+from niwaki.surgery.drift import find_drift
 from niwaki.surgery.fields import repair_fields
 from niwaki.surgery.kept import Mask, positions_of
 from niwaki.surgery.memory import remember
 from niwaki.surgery.proof import Candidate, prove
+from niwaki.surgery.rescale import apply_rescales, find_rescales
 from niwaki.surgery.respecialise import free_channels, respecialise
 from niwaki.surgery.tensors import Positions, cut_tensors, named_tensors, removed_by
 from niwaki.surgery.wrappers import plain_name, rewrap, unwrap
@@ -72,10 +74,10 @@ def cut(
     if channels is None and (verify or form == "graph"):
         channels = _channels_anew(dense, plan)
     if channels is None:
-        made = _Made(operate(dense, removed, plan.repairs), "module", tuple(plan.repairs))
+        made = _Made(operate(dense, removed, plan.repairs, plan.rescales), "module", plan.repairs, plan.rescales)
     else:
         made = _cut_proved(_Work(dense, channels, removed, verify), form)
-    told = dict(plan) | {"form": made.form, "repairs": made.repairs}
+    told = dict(plan) | {"form": made.form, "repairs": made.repairs, "rescales": made.rescales}
     told["notes"] = tuple(dict.fromkeys((*plan.notes, *made.notes)))
     remember(made.small, PlanRecord(**told | {"sizes": sizes}))
     return rewrap(made.small, model)
@@ -96,7 +98,8 @@ class _Made(NamedTuple):
 
     small: nn.Module
     form: str
-    repairs: tuple[Repair, ...]
+    repairs: tuple[Repair, ...] = ()
+    rescales: tuple[Rescale, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -119,13 +122,15 @@ def _cut_proved(work: _Work, form: str) -> _Made:
 def _cut_modules(work: _Work) -> _Made:
     gone = classes_removed_by(work.channels, work.removed)
     repairs = find_repairs(work.dense, work.channels, gone)
+    small = operate(work.dense, work.removed, repairs)
+    rescales = find_rescales(find_drift(work.dense, small, work.channels, gone)) if gone.any() else []
 
     def again(dense: nn.Module) -> nn.Module:
-        return operate(dense, work.removed, repairs)
+        return operate(dense, work.removed, repairs, rescales)
 
-    small = again(work.dense)
+    small = again(work.dense) if rescales else small
     notes = _proved(work, Candidate(work.dense, small, work.channels, gone, again))
-    return _Made(small, "module", tuple(repairs), notes)
+    return _Made(small, "module", tuple(repairs), tuple(rescales), notes)
 
 
 def _cut_graph(work: _Work) -> _Made:
@@ -136,7 +141,7 @@ def _cut_graph(work: _Work) -> _Made:
         return respecialise(dense, operate(dense, work.removed, ()), channels, gone)
 
     small = again(work.dense)
-    return _Made(small, "graph", (), _proved(work, Candidate(work.dense, small, channels, gone, again)))
+    return _Made(small, "graph", notes=_proved(work, Candidate(work.dense, small, channels, gone, again)))
 
 
 def _proved(work: _Work, candidate: Candidate) -> tuple[str, ...]:
@@ -148,13 +153,16 @@ def _uncapitalised(error: Exception) -> str:
     return text[:1].lower() + text[1:]
 
 
-def operate(model: nn.Module, removed: Positions, repairs: Iterable[Repair]) -> nn.Module:
+def operate(
+    model: nn.Module, removed: Positions, repairs: Iterable[Repair], rescales: Iterable[Rescale] = ()
+) -> nn.Module:
     """Cut a copy of a model, without proof.
 
     Args:
         model: The dense model; it is left as it is.
         removed: The positions that go.
         repairs: Integer attributes to change.
+        rescales: Weights to multiply.
 
     Returns:
         The cut copy.
@@ -169,6 +177,7 @@ def operate(model: nn.Module, removed: Positions, repairs: Iterable[Repair]) -> 
             f"the model can't be copied ({type(error).__name__}: {error}); keep only tensors made by the user, modules "
             "and plain data as attributes"
         ) from error
+    apply_rescales(small, rescales)
     repair_fields(small, cut_tensors(small, removed))
     apply_repairs(small, repairs)
     return small

@@ -9,13 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from niwaki.graph import Channels, Program, State, module_of
+from niwaki.graph import Calls, CallWatch, Channels, Program, State, TorchCall, module_of
 from niwaki.surgery.attributes import find_repairs, resized_nodes
 from niwaki.surgery.cutting import operate
 from niwaki.surgery.kept import Mask, positions_of
 from niwaki.surgery.rehearsal import failing_module, seeded
 from niwaki.surgery.sizes import SizeArgument
-from niwaki.surgery.watch import Calls, SizeWatch, TorchCall, calls_of
 from niwaki.surgery.wrappers import unwrap
 
 __all__ = ["LiteralSize", "find_literal_sizes"]
@@ -96,7 +95,7 @@ def find_literal_sizes(model: nn.Module, channels: Channels, removed: Mask) -> l
     found: list[LiteralSize] = []
     for (program, nodes), states in zip(watched, channels.values, strict=True):
         if nodes:
-            found += _Trial(program, states, channels.removable).faults(small, nodes, calls_of(dense, program))
+            found += _Trial(program, states, channels.removable).faults(small, nodes, program.calls)
     return list({(each.module, each.operator): each for each in found}.values())
 
 
@@ -149,7 +148,7 @@ def _flat(state: State) -> list[NDArray[np.int64]]:
 
 
 def _run(small: nn.Module, program: Program) -> tuple[list[TorchCall], Exception | None]:
-    watch = SizeWatch()
+    watch = CallWatch()
     twin = copy.deepcopy(small).train(program.training)
     try:
         with seeded(twin), torch.no_grad(), watch:

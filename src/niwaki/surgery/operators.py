@@ -106,8 +106,9 @@ def _group_norm(step: Step) -> Any:
 
 
 def _attention(step: Step) -> Any:
-    """Attend with the kept width, which sets the scale, over the kept keys."""
+    """Attend with the kept width over the kept keys; the scale stays that of the whole width."""
     named = step.named()
+    width = named["query"].shape[-1]
     query, key, value = (step.source(name) for name in ("query", "key", "value"))
     if query is None or key is None or value is None:
         return step.run()
@@ -116,6 +117,7 @@ def _attention(step: Step) -> Any:
         "key": key.restrict(key.silence(named["key"]), [-2, -1]),
         "value": value.restrict(value.silence(named["value"]), [-2]),
         "dropout_p": 0.0,
+        "scale": width**-0.5 if named["scale"] is None else named["scale"],
     }
     mask = named.get("attn_mask")
     if isinstance(mask, Tensor) and mask.shape[-1] > 1 and key.touched([-2]):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, fx
 
 from niwaki.errors import SurgeryError
-from niwaki.graph import Program, Shuffle, State, arguments_of, find_shuffles, module_of, operator_name
+from niwaki.graph import Program, Shuffle, State, arguments_of, find_shuffles, integers, module_of, operator_name
 from niwaki.surgery.kept import Kept, Mask, labels_of
-from niwaki.surgery.sizes import NEVER, integers, renewed_arguments
+from niwaki.surgery.sizes import NEVER, renewed_arguments
 
 __all__ = ["Rewritten", "rewrite"]
 

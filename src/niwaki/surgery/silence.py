@@ -5,7 +5,7 @@ removed positions are taken over the kept ones; products read zeros there. Nothi
 what a cut ought to compute without knowing how cuts are made.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import torch
@@ -18,7 +18,7 @@ from niwaki.graph import Channels, Program, operator_name
 from niwaki.surgery.kept import Kept, Mask, labels_of
 from niwaki.surgery.operators import RULES, Step
 
-__all__ = ["Oracle", "own_tensors", "silenced_outputs"]
+__all__ = ["Oracle", "own_tensors", "silenced_outputs", "values_of"]
 
 
 def silenced_outputs(
@@ -115,20 +115,50 @@ class Oracle:
         Returns:
             The leaves of the model's output in their order, of the original sizes.
         """
-        signature = self._program.exported.graph_signature
-        given = iter(pytree.tree_leaves((inputs.args, inputs.kwargs)))
-        feed = []
-        for spec in signature.input_specs:
-            if spec.kind == InputKind.USER_INPUT:
-                feed.append(_widened(next(given), self._dtype))
-            else:
-                value = self._held[spec.arg.name]
-                writable = spec.kind != InputKind.PARAMETER and isinstance(value, Tensor)
-                feed.append(value.clone() if writable else value)  # in train mode a program writes to its buffers
+        feed = _fed(self._program, self._held, inputs, self._dtype)
         self._interpreter.choices.clear()
         found = self._interpreter.run(*feed)
-        kinds = [spec.kind for spec in signature.output_specs]
+        kinds = [spec.kind for spec in self._program.exported.graph_signature.output_specs]
         return [value for value, kind in zip(found, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
+
+
+@torch.no_grad()
+def values_of(program: Program, nodes: Collection[fx.Node]) -> dict[fx.Node, Any]:
+    """Run a program as it is and return what some of its nodes computed.
+
+    Args:
+        program: Any program; its tensors are not changed.
+        nodes: Which nodes.
+
+    Returns:
+        Node to value.
+    """
+    found: dict[fx.Node, Any] = {}
+
+    class Noting(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            value = super().run_node(n)
+            if n in nodes:
+                found[n] = value
+            return value
+
+    feed = _fed(program, _held(program, own_tensors(program)), program.example, None)
+    Noting(program.exported.graph_module).run(*feed)
+    return found
+
+
+def _fed(program: Program, held: Mapping[str, Any], inputs: Example, dtype: torch.dtype | None) -> list[Any]:
+    """Return the values of a program's placeholders, in order."""
+    given = iter(pytree.tree_leaves((inputs.args, inputs.kwargs)))
+    feed = []
+    for spec in program.exported.graph_signature.input_specs:
+        if spec.kind == InputKind.USER_INPUT:
+            feed.append(_widened(next(given), dtype))
+        else:
+            value = held[spec.arg.name]
+            writable = spec.kind != InputKind.PARAMETER and isinstance(value, Tensor)
+            feed.append(value.clone() if writable else value)  # in train mode a program writes to its buffers
+    return feed
 
 
 class _Silenced(fx.Interpreter):

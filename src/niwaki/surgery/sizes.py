@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from niwaki.graph import State, operator_name
+from niwaki.graph import State, integers, operator_name
 from niwaki.surgery.kept import Kept, Mask, labels_of
 
-__all__ = ["NEVER", "SizeArgument", "integers", "renewed_arguments", "size_arguments"]
+__all__ = ["NEVER", "SizeArgument", "renewed_arguments", "size_arguments"]
 
 _END = 2**62  # slices to the end carry a number near the largest integer
 
@@ -54,30 +54,6 @@ class _Node:
         if not isinstance(state, list):
             return []
         return [(Kept(each, self.removed), tuple(value.shape)) for each, value in zip(state, values, strict=True)]
-
-
-def integers(value: Any) -> list[int]:
-    """Return the integers among an operator's arguments, in order, also inside lists, slices and dicts.
-
-    Args:
-        value: Arguments.
-
-    Returns:
-        The integers; truth values are none.
-
-    Examples:
-        >>> integers(("x", [2, -1], slice(None, 4), True))
-        [2, -1, 4]
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return [value]
-    if isinstance(value, slice):
-        return integers((value.start, value.stop, value.step))
-    if isinstance(value, Mapping):
-        return integers(tuple(value.values()))
-    if isinstance(value, tuple | list):
-        return [number for each in value for number in integers(each)]
-    return []
 
 
 def size_arguments(node: fx.Node, states: Mapping[str, State], removed: Mask) -> list[SizeArgument]:

@@ -1,0 +1,162 @@
+"""Exporting a model in both modes, watched, without a trace left in it or in the state of chance."""
+
+import copy
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.export import ExportedProgram
+
+from niwaki.contract import Example
+from niwaki.errors import GraphError
+from niwaki.graph.inline import inline_regions
+from niwaki.graph.naming import named_tensors
+from niwaki.graph.origins import OriginInt, mark_attributes
+from niwaki.graph.paths import doubled, free_batch
+from niwaki.graph.watch import Calls, mode_readers, noted_calls, watched
+from niwaki.modules import device_of
+from niwaki.quiet import quiet
+
+__all__ = ["Exported", "Exporter"]
+
+
+class Exported(NamedTuple):
+    """What one export gave: the program, the inputs it was read on, the mode, and the calls that made it."""
+
+    program: ExportedProgram
+    example: Example
+    training: bool
+    calls: Calls
+
+
+class Exporter:
+    """Exports copies of a model; they share its parameters and buffers, since only shapes are read.
+
+    Args:
+        model: The model; it is left as it is.
+        any_batch: Whether the programs are to run at any batch size.
+
+    Raises:
+        GraphError: When the model can't be copied.
+    """
+
+    def __init__(self, model: nn.Module, *, any_batch: bool) -> None:
+        self._model = model
+        self._any_batch = any_batch
+        self._marked = _twin(model)
+        mark_attributes(self._marked)
+
+    @cached_property
+    def _plain(self) -> nn.Module:
+        """A copy without marked integers, for code that insists on plain ones."""
+        return _twin(self._model)
+
+    def misfit(self, example: Example) -> str:
+        """Call a copy of the model as it is meant to be called, and return what it raised, or nothing.
+
+        Shapes alone let some mistakes pass, such as inputs of another type.
+        """
+        shared = {id(parameter): parameter for parameter in self._model.parameters()}
+        whole = copy.deepcopy(self._model, shared).eval()
+        try:
+            with _leaving_chance_alone(device_of(whole)), torch.no_grad(), quiet():
+                example.call(whole)
+        except Exception as error:  # noqa: BLE001  # whatever the user's forward raises
+            return f"{type(error).__name__}: {_first_line(error)}"
+        return ""
+
+    def both_modes(self, example: Example) -> tuple[list[Exported], list[str]]:
+        """Export in eval mode, and in train mode unless no code but torch's own layers asks for the mode.
+
+        Args:
+            example: The inputs of one call.
+
+        Returns:
+            What could be exported, and for each mode that could not, why.
+        """
+        found: list[Exported] = []
+        failures: list[str] = []
+        with mode_readers() as readers:
+            self._add(found, failures, example, training=False)
+        if readers or failures:
+            self._add(found, failures, example, training=True)
+        return found, failures
+
+    def _add(self, found: list[Exported], failures: list[str], example: Example, *, training: bool) -> None:
+        double = training or (self._any_batch and example.batch == 1)
+        failure = ""
+        for inputs in [*(_doubled(example) if double else []), example]:
+            for watch in (True, False):
+                try:
+                    found.append(self._export(inputs, training=training, watch=watch))
+                except Exception as error:  # noqa: BLE001  # whatever the user's forward or torch.export raises
+                    failure = failure or f"{type(error).__name__}: {_first_line(error)}"
+                else:
+                    return
+        failures.append(f"{'train' if training else 'eval'} mode of {example!r} can't be exported: {failure}")
+
+    def _export(self, example: Example, *, training: bool, watch: bool) -> Exported:
+        twin = (self._marked if watch else self._plain).train(training)
+        shapes = free_batch(twin, example) if self._any_batch else None
+        watching = watched(twin) if watch else nullcontext()
+        with _leaving_chance_alone(), quiet(), watching as seen:  # what can't be exported, torch logs line by line
+            exported = torch.export.export(twin, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
+        inline_regions(exported.graph_module)
+        _unmark(exported.graph)
+        calls = Calls() if seen is None else noted_calls(seen, exported.graph)
+        return Exported(exported, example, training, calls)
+
+
+def _twin(model: nn.Module) -> nn.Module:
+    """Copy the modules and share the parameters and buffers: export reads only their shapes."""
+    shared = {id(tensor): tensor for _, tensor in named_tensors(model)}
+    try:
+        return copy.deepcopy(model, shared)
+    except Exception as error:
+        raise GraphError(
+            f"the model can't be copied ({type(error).__name__}: {_first_line(error)}); a model holds only what "
+            "copy.deepcopy can copy: detach tensors kept as attributes, drop open files and locks"
+        ) from error
+
+
+def _unmark(graph: fx.Graph) -> None:
+    """Leave plain integers in a graph that was read from a copy with marked ones."""
+    for node in graph.nodes:
+        if node.op == "call_function":
+            node.args = fx.node.map_aggregate(node.args, _plain_integer)
+            node.kwargs = fx.node.map_aggregate(node.kwargs, _plain_integer)
+
+
+def _plain_integer(value: Any) -> Any:
+    return int(value) if isinstance(value, OriginInt) else value
+
+
+def _doubled(example: Example) -> list[Example]:
+    """Return the example with twice its batch, or nothing where its inputs, such as NumPy arrays, can't be joined."""
+    try:
+        return [doubled(example)]
+    except (TypeError, RuntimeError):
+        return []
+
+
+@contextmanager
+def _leaving_chance_alone(device: torch.device | None = None) -> Iterator[None]:
+    """Put the states of all generators of random numbers back after a block."""
+    drawing = [device] if device is not None and device.type == "cuda" else []
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  # saved for the caller, not drawn from
+    try:
+        with torch.random.fork_rng(devices=drawing):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002  # the same
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else "no message"
