@@ -4,6 +4,7 @@ from niwaki.contract.batch import Batch, Call, answers, read_batch
 from niwaki.contract.example import Example, as_examples, describe_example
 from niwaki.contract.names import Named, task_names
 from niwaki.contract.outputs import name_outputs
+from niwaki.contract.own_code import import_own
 from niwaki.contract.routing import answers_all, is_routed, route
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "answers_all",
     "as_examples",
     "describe_example",
+    "import_own",
     "is_routed",
     "name_outputs",
     "read_batch",

@@ -10,6 +10,7 @@ from niwaki.data.digits import TwoDigitsData
 from niwaki.data.findings import Findings, Problem, SplitFindings
 from niwaki.data.kinds import kinds_of
 from niwaki.data.mtan import CityscapesData, NYUv2Data
+from niwaki.data.own import OwnData
 from niwaki.data.rooms import CLASSES, Rooms, RoomsData, render_room
 from niwaki.data.shift import ShiftMirror
 
@@ -26,6 +27,7 @@ __all__ = [
     "Findings",
     "LabelCounts",
     "NYUv2Data",
+    "OwnData",
     "Problem",
     "Rooms",
     "RoomsData",

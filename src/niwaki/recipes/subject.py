@@ -1,7 +1,5 @@
 """What `measure` and `export` are pointed at: a finished run, or a model in the user's own code."""
 
-import importlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from niwaki.contract import Example
+from niwaki.contract import Example, import_own
 from niwaki.errors import ContractError, FileError
 from niwaki.files import RUN_FILES, load
 from niwaki.recipes.reading import read_recipe
@@ -72,17 +70,7 @@ def _of_run(folder: Path) -> Subject:
 
 
 def _build(target: str) -> nn.Module:
-    module_name, _, attribute = target.partition(":")
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        build: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            build = getattr(build, part)
-    except (ImportError, AttributeError) as error:
-        raise ContractError(f"{target} can't be imported: {error}; write it as package.module:callable") from error
-    finally:
-        sys.path.remove(here)
+    build = import_own(target)
     model = build if isinstance(build, nn.Module) else build()
     if not isinstance(model, nn.Module):
         raise ContractError(f"{target} returned {type(model).__name__}; expected a torch.nn.Module")
