@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from niwaki.errors import ContractError, SettingError
-from niwaki.methods import Chain, Method, RandomScore, Run, StructuredPruning, methods
+from niwaki.methods import BNScale, Chain, CosPrune, Method, RandomScore, Run, StructuredPruning, methods
 from niwaki.settings import Budget, family
 from niwaki.surgery import plans_of
 
@@ -58,7 +58,15 @@ def pairs() -> Iterator[tuple[str, Chain]]:
                 continue
 
 
-EVERY = [(name, case.method) for name, case in CASES.items()] + list(pairs())
+FORMS: dict[str, Method] = {
+    "cos_every": StructuredPruning(
+        budget=Budget(macs=0.6), criterion=CosPrune(), allocation="global", every=2, remove=4, round_to=2, until=0.8
+    ),
+    "retrain": StructuredPruning(budget=Budget(macs=0.6), criterion=BNScale(), begin=0.25, round_to=4, then="retrain"),
+}
+"""Other forms of the same methods, which keep the same laws."""
+
+EVERY = [(name, case.method) for name, case in CASES.items()] + list(FORMS.items()) + list(pairs())
 each = pytest.mark.parametrize("method", [method for _, method in EVERY], ids=[name for name, _ in EVERY])
 
 

@@ -220,6 +220,7 @@ def test_sensitivity_is_drawn_group_by_task(record: Record) -> None:
     )
     table = Sensitivity(losses={"depth": 1.0, "classes": 2.0}, share=0.5, criterion="magnitude", groups=rows)
     figure = sensitivity_chart(table)
+    assert figure is not None
     assert list(figure.data[0].y) == ["deep", "stem"]
     assert list(figure.data[0].z[1]) == [25.0, -50.0]
     assert figure.data[0].zmax == 50

@@ -8,7 +8,12 @@ from niwaki.settings import Budget
 
 @pytest.mark.parametrize(
     ("given", "kind", "share"),
-    [({"macs": 0.5}, "macs", 0.5), ({"params": 250}, "params", 0.25), ({"channels": 0.3}, "channels", 0.3)],
+    [
+        ({"macs": 0.5}, "macs", 0.5),
+        ({"params": 250}, "params", 0.25),
+        ({"channels": 0.3}, "channels", 0.3),
+        ({"bytes": 100}, "bytes", 0.1),
+    ],
 )
 def test_a_budget_is_a_share_of_the_dense_model(given: dict[str, Any], kind: str, share: float) -> None:
     budget = Budget(**given)
@@ -25,7 +30,7 @@ def test_a_float_is_a_fraction_and_an_int_is_absolute() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "exactly one of channels, params, macs, not in 0"),
+        ({}, "exactly one of channels, params, macs, bytes, not in 0"),
         ({"macs": 0.5, "params": 0.5}, "not in 2"),
         ({"macs": 0.0}, "macs must be positive"),
         ({"params": -3}, "params must be positive"),

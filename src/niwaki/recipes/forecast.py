@@ -12,6 +12,7 @@ from niwaki.recipes.samples import head, longest, size
 from niwaki.recipes.workplace import Workplace, open_workplace
 from niwaki.records import Cost
 from niwaki.train import Progress, Silent, Training, evaluate, fit
+from niwaki.train.loader import open_batches
 
 __all__ = ["Forecast", "forecast"]
 
@@ -76,7 +77,9 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
     watch.note("opening the data, tracing the network and timing a few steps")
     place = open_workplace(recipe, watch)
     dense = place.build()
-    started, run = recipe.method.start(dense, place.example(dense), place.tasks, steps=_steps(place, recipe.finetune))
+    data = open_batches(place.splits.train, recipe.finetune, place.tasks, shuffle=True).peek()
+    steps = _steps(place, recipe.finetune)
+    started, run = recipe.method.start(dense, place.example(dense), place.tasks, steps=steps, data=data)
     small = run.finish(started)
     stages = {"dense": (dense, recipe.training), "control": (dense, recipe.finetune), "small": (small, recipe.finetune)}
     if not recipe.control:

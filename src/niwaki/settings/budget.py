@@ -8,7 +8,7 @@ from niwaki.settings.base import Settings
 
 __all__ = ["Budget", "BudgetKind"]
 
-BudgetKind = Literal["channels", "params", "macs"]
+BudgetKind = Literal["channels", "params", "macs", "bytes"]
 
 
 class Budget(Settings):
@@ -18,6 +18,7 @@ class Budget(Settings):
         channels: Fraction of the *removable* channels that stay, in (0, 1].
         params: Parameters of the whole model that stay: a fraction in (0, 1] or a count.
         macs: Multiply-accumulates of one forward pass of the whole model that stay: a fraction in (0, 1] or a count.
+        bytes: Bytes of parameters and saved buffers that stay: a fraction in (0, 1] or a count.
 
     Raises:
         SettingError: When none or several units are given, or an amount is not positive.
@@ -32,12 +33,15 @@ class Budget(Settings):
     channels: float | None = None
     params: int | float | None = None
     macs: int | float | None = None
+    bytes: int | float | None = None
 
     @model_validator(mode="after")
     def _one_positive_amount(self) -> Self:
         given = {name: getattr(self, name) for name in type(self).model_fields if getattr(self, name) is not None}
         if len(given) != 1:
-            raise ValueError(f"a budget is given in exactly one of channels, params, macs, not in {len(given)}")
+            raise ValueError(
+                f"a budget is given in exactly one of {', '.join(type(self).model_fields)}, not in {len(given)}"
+            )
         ((name, amount),) = given.items()
         if amount <= 0:
             raise ValueError(f"{name} must be positive")
@@ -48,7 +52,8 @@ class Budget(Settings):
     @property
     def kind(self) -> BudgetKind:
         """The unit that was given."""
-        return "channels" if self.channels is not None else "params" if self.params is not None else "macs"
+        kinds: tuple[BudgetKind, ...] = ("channels", "params", "macs", "bytes")
+        return next(kind for kind in kinds if getattr(self, kind) is not None)
 
     @property
     def amount(self) -> float:

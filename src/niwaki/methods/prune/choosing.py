@@ -17,6 +17,7 @@ from niwaki.methods.prune.keeping import least_widths
 from niwaki.methods.prune.limits import Trial, shrink
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.sides import read_sides
+from niwaki.methods.prune.storage import Storage
 from niwaki.methods.prune.strata import Rules, read_layout
 from niwaki.methods.prune.subject import Subject
 from niwaki.methods.prune.whole import Outcome, why_nothing_goes
@@ -33,12 +34,14 @@ class Dense(RecordBase):
         channels: Channels of the groups that can give some.
         params: Parameters.
         macs: Multiply-accumulates of one forward pass of every example.
+        bytes: Bytes of parameters and saved buffers.
         shapes: Tensor to shape.
     """
 
     channels: int
     params: int
     macs: int
+    bytes: int = 0
     shapes: dict[str, tuple[int, ...]]
 
 
@@ -99,7 +102,7 @@ def choose(problem: Problem) -> Choice:
         ContractError: When a least width is asked of what the model does not have, or limits have no batches.
     """
     allocation = _allocation(problem)
-    sizes = _Sizes(problem.channels, allocation)
+    sizes = _Sizes(problem.channels, allocation, Storage(problem.subject.model, problem.channels))
     whole = sizes.of(allocation.counts(1.0))
     dense = problem.turn.dense or Dense(**whole, shapes=dict(problem.channels.traced.shapes))
     budget = problem.selection.budget
@@ -173,10 +176,11 @@ def _require_something(problem: Problem, allocation: Allocation, *, short: bool)
 
 @dataclass
 class _Sizes:
-    """Channels, parameters and MACs of a choice, each computed once."""
+    """Channels, parameters, MACs and bytes of a choice, each computed once."""
 
     channels: Channels
     allocation: Allocation
+    storage: Storage
     known: dict[bytes, dict[str, int]] = field(default_factory=dict)
 
     def of(self, counts: Counts) -> dict[str, int]:
@@ -184,7 +188,8 @@ class _Sizes:
         key = keep.tobytes()
         if key not in self.known:
             params, macs = planned_size(self.channels, keep)
-            self.known[key] = {"channels": self.allocation.free_channels(counts), "params": params, "macs": macs}
+            free = self.allocation.free_channels(counts)
+            self.known[key] = {"channels": free, "params": params, "macs": macs, "bytes": self.storage.bytes(keep)}
         return self.known[key]
 
 

@@ -19,7 +19,7 @@ from niwaki.surgery import Plan, unwrap
 __all__ = ["plan", "prune"]
 
 _Known = tuple[Sequence[str | Named] | None, Iterable[Any] | None]
-_UNITS = ("channels", "params", "macs")
+_UNITS = ("channels", "params", "macs", "bytes")
 
 
 def plan(
@@ -42,9 +42,10 @@ def plan(
         tasks: Tasks or their names, in the order of a tuple of outputs; None takes the outputs' own names.
         data: Batches ``(x, {task: target})`` or ``{task: (x, target)}``, for a criterion that judges by the tasks'
             gradients; such a criterion needs the tasks with their losses. The model runs on them in evaluation mode.
-        **options: The goal as one of ``channels``, ``params``, ``macs`` (what may **stay**: a fraction, or for the last
-            two a count), ``budget`` or ``limits`` (what each task's loss may rise by, on ``data``); and the options of
-            `PlanOptions`: ``criterion``, ``allocation``, ``scope``, ``round_to``, ``floor``, ``widths``, ``keep``.
+        **options: The goal: what may **stay**, as ``channels`` (a fraction), ``params``, ``macs`` or ``bytes`` (a
+            fraction or a count), or ``budget``; or ``limits``, what each task's loss may rise by on ``data``. And the
+            options of `PlanOptions`: ``criterion``, ``allocation``, ``scope``, ``round_to``, ``floor``, ``widths``,
+            ``keep``.
 
     Returns:
         The plan, with what was asked and what is reached.

@@ -68,8 +68,9 @@ class PlanOptions(TypedDict, total=False):
         channels: Fraction of the removable channels that stays, in (0, 1].
         params: Parameters that stay: a fraction in (0, 1] or a count.
         macs: Multiply-accumulates that stay: a fraction in (0, 1] or a count.
+        bytes: Bytes that stay: a fraction in (0, 1] or a count.
         budget: The same as one value.
-        limits: Task names or patterns to the share by which its loss may rise; exactly one of the five is given.
+        limits: Task names or patterns to the share by which its loss may rise; exactly one of the six is given.
         criterion: What a channel is worth.
         allocation: How much each layer gives.
         scope: Whose channels may go.
@@ -83,6 +84,7 @@ class PlanOptions(TypedDict, total=False):
     channels: float
     params: int | float
     macs: int | float
+    bytes: int | float
     budget: Budget
     limits: dict[str, float]
     criterion: Criterion | dict[str, Any] | str

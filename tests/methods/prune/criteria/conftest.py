@@ -1,4 +1,4 @@
-"""Tasks of the small network, and its channel classes."""
+"""The small network, its channel classes, and batches to judge it by."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +8,7 @@ from torch import Tensor, nn
 
 from niwaki.graph import Channels, find_channels, trace
 from niwaki.methods.prune.calibration import Calibration
-from niwaki.tasks import Depth, Segmentation, Task
-
-
-@pytest.fixture(scope="session")
-def tasks() -> list[Task]:
-    """The tasks of the small network."""
-    return [Segmentation(5, name="classes"), Depth()]
+from niwaki.tasks import Task
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def slow_scores(net: nn.Module, channels: Channels, calibration: Calibration) ->
             gradients.append({name: twin.get_parameter(name).grad.clone() for name in rows})  # type: ignore[union-attr]
         for label in np.flatnonzero(channels.removable):
             vectors = [_concatenated(own, channels, int(label)) for own in gradients]
-            found.setdefault(int(label), []).append(float(F.cosine_similarity(*vectors, dim=0)))
+            found.setdefault(int(label), []).append(float(F.cosine_similarity(vectors[0], vectors[1], dim=0)))
     return {label: sum(values) / len(values) for label, values in found.items()}
 
 
@@ -105,7 +105,7 @@ def test_the_order_of_the_tasks_changes_no_bit(net: nn.Module, channels: Channel
 def test_scoring_twice_gives_the_same_and_leaves_everything(
     net: nn.Module, channels: Channels, calibration: Calibration
 ) -> None:
-    net.stem.requires_grad_(False)  # type: ignore[union-attr]  # a submodule of the test's network
+    net.get_submodule("stem").requires_grad_(requires_grad=False)
     x, targets = calibration.batches[0]
     sum(task_losses(calibration.tasks, net(x), targets).values()).backward()  # type: ignore[union-attr]  # a tensor
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
