@@ -26,6 +26,17 @@ class Module(nn.Module):
         return routed(x, task)
 
 
+def test_libmtl_calls_the_parameter_task_name() -> None:
+    def theirs(inputs: Any, task_name: str | None = None) -> dict[str, Any]:
+        return either(inputs, task=task_name)
+
+    assert is_routed(theirs)
+    assert answers_all(theirs)
+    assert route(theirs, Example(1), "b").call(theirs) == {"b": 1}
+    own = Example(1, task_name="a")
+    assert route(theirs, own, "b") is own
+
+
 def test_a_routed_model_has_a_parameter_task() -> None:
     assert [is_routed(each) for each in (routed, either, first_by_default, Module(), nn.ReLU(), abs)] == [
         True,

@@ -1,4 +1,7 @@
-"""Routing: models that answer one task per call, told by a parameter ``task`` of their forward."""
+"""Routing: models that answer one task per call, told by a parameter ``task`` of their forward.
+
+LibMTL's models call it ``task_name``; they are taken as they are.
+"""
 
 import inspect
 from typing import Any
@@ -7,11 +10,11 @@ from niwaki.contract.example import Example
 
 __all__ = ["answers_all", "is_routed", "route"]
 
-_TASK = "task"
+_NAMES = ("task", "task_name")
 
 
 def is_routed(model: Any) -> bool:
-    """Say whether a model takes the task it is to answer: whether its forward has a parameter ``task``.
+    """Say whether a model takes the task it is to answer: its forward has a parameter ``task``, or ``task_name``.
 
     Args:
         model: A plain module (see `niwaki.modules.unwrap`), or a function.
@@ -52,19 +55,21 @@ def route(model: Any, example: Example, task: str) -> Example:
         task: Name of the task.
 
     Returns:
-        The inputs with ``task=NAME``, where the model takes one; else as they were.
+        The inputs with ``task=NAME``, where the model takes one, under the name it has there; else as they were.
 
     Examples:
         >>> route(lambda x, task: x, Example(1), "depth"), route(lambda x, task: x, Example(1, task=0), "depth")
         (Example(1, task='depth'), Example(1, task=0))
     """
-    if not is_routed(model) or _TASK in _bound(model, example):
+    parameter = _parameter(model)
+    if parameter is None or parameter.name in _bound(model, example):
         return example
-    return Example(*example.args, **example.kwargs, **{_TASK: task})
+    return Example(*example.args, **example.kwargs, **{parameter.name: task})
 
 
 def _parameter(model: Any) -> inspect.Parameter | None:
-    return _signature(model).parameters.get(_TASK)
+    parameters = _signature(model).parameters
+    return next((parameters[name] for name in _NAMES if name in parameters), None)
 
 
 def _bound(model: Any, example: Example) -> dict[str, Any]:
