@@ -182,7 +182,7 @@ def test_a_running_mean_follows_the_losses() -> None:
         balance(losses_of(8.0, tasks=("depth",)))
     for _ in range(700):
         balance(losses_of(2.0, tasks=("depth",)))
-    assert balance.weights["depth"] == pytest.approx(0.5, rel=1e-3)
+    assert balance.weights["depth"] == pytest.approx(0.5, rel=5e-3)
 
 
 @pytest.mark.parametrize("make", [MinMax, Equal, STCH])
