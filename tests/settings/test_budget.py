@@ -30,7 +30,7 @@ def test_a_float_is_a_fraction_and_an_int_is_absolute() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "exactly one of channels, params, macs, bytes, not in 0"),
+        ({}, "exactly one of channels, params, macs, bytes, latency_ms, not in 0"),
         ({"macs": 0.5, "params": 0.5}, "not in 2"),
         ({"macs": 0.0}, "macs must be positive"),
         ({"params": -3}, "params must be positive"),
@@ -41,6 +41,14 @@ def test_a_float_is_a_fraction_and_an_int_is_absolute() -> None:
 def test_anything_else_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         Budget(**given)
+
+
+def test_a_latency_is_always_absolute() -> None:
+    assert not Budget(latency_ms=0.5).is_fraction
+    assert Budget(latency_ms=12.5).amount == 12.5
+    assert repr(Budget(latency_ms=12.5, runtime="eager")) == "Budget(latency_ms=12.5)"
+    with pytest.raises(SettingError, match="latency_ms must be positive"):
+        Budget(latency_ms=0)
 
 
 def test_it_round_trips() -> None:

@@ -1,6 +1,6 @@
 """How much of a model may stay."""
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import model_validator
 
@@ -8,7 +8,8 @@ from niwaki.settings.base import Settings
 
 __all__ = ["Budget", "BudgetKind"]
 
-BudgetKind = Literal["channels", "params", "macs", "bytes"]
+BudgetKind = Literal["channels", "params", "macs", "bytes", "latency_ms"]
+_KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
 
 
 class Budget(Settings):
@@ -19,6 +20,8 @@ class Budget(Settings):
         params: Parameters of the whole model that stay: a fraction in (0, 1] or a count.
         macs: Multiply-accumulates of one forward pass of the whole model that stay: a fraction in (0, 1] or a count.
         bytes: Bytes of parameters and saved buffers that stay: a fraction in (0, 1] or a count.
+        latency_ms: Milliseconds that one call of the whole model may take, measured in ``runtime``; always absolute.
+        runtime: Where latency is measured, such as ``"onnxruntime"`` or ``"eager"``.
 
     Raises:
         SettingError: When none or several units are given, or an amount is not positive.
@@ -34,26 +37,25 @@ class Budget(Settings):
     params: int | float | None = None
     macs: int | float | None = None
     bytes: int | float | None = None
+    latency_ms: float | None = None
+    runtime: str = "onnxruntime"
 
     @model_validator(mode="after")
     def _one_positive_amount(self) -> Self:
-        given = {name: getattr(self, name) for name in type(self).model_fields if getattr(self, name) is not None}
+        given = {name: getattr(self, name) for name in _KINDS if getattr(self, name) is not None}
         if len(given) != 1:
-            raise ValueError(
-                f"a budget is given in exactly one of {', '.join(type(self).model_fields)}, not in {len(given)}"
-            )
+            raise ValueError(f"a budget is given in exactly one of {', '.join(_KINDS)}, not in {len(given)}")
         ((name, amount),) = given.items()
         if amount <= 0:
             raise ValueError(f"{name} must be positive")
-        if (isinstance(amount, float) or name == "channels") and amount > 1:
+        if (self.is_fraction or name == "channels") and amount > 1:
             raise ValueError(f"{name} as a fraction lies in (0, 1]; an absolute amount is written as an int")
         return self
 
     @property
     def kind(self) -> BudgetKind:
         """The unit that was given."""
-        kinds: tuple[BudgetKind, ...] = ("channels", "params", "macs", "bytes")
-        return next(kind for kind in kinds if getattr(self, kind) is not None)
+        return next(kind for kind in _KINDS if getattr(self, kind) is not None)
 
     @property
     def amount(self) -> float:
@@ -64,7 +66,7 @@ class Budget(Settings):
     @property
     def is_fraction(self) -> bool:
         """Whether the amount is a fraction of the dense model."""
-        return isinstance(self.amount, float)
+        return isinstance(self.amount, float) and self.kind != "latency_ms"
 
     def share_of(self, dense: int) -> float:
         """Return the budget as a fraction of a dense model.
@@ -78,6 +80,6 @@ class Budget(Settings):
         return self.amount if self.is_fraction else self.amount / dense
 
     def __repr__(self) -> str:
-        return f"Budget({self.kind}={self.amount:g})" if self.is_fraction else f"Budget({self.kind}={self.amount:_})"
+        return f"Budget({self.kind}={self.amount:{'_' if isinstance(self.amount, int) else 'g'}})"
 
     __str__ = __repr__

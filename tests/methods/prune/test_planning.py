@@ -192,8 +192,8 @@ def test_a_model_that_can_give_nothing_says_why(example: Tensor, budget: dict[st
 
 
 def test_an_unknown_option_is_answered_with_the_known(example: Tensor) -> None:
-    with pytest.raises(SettingError, match="no option 'latency_ms'; its options are channels, params, macs, budget"):
-        prune(Wide(), example, latency_ms=3)  # type: ignore[call-arg]  # the mistake under test
+    with pytest.raises(SettingError, match="no option 'speed'; its options are channels, params, macs, bytes"):
+        prune(Wide(), example, speed=3)  # type: ignore[call-arg]  # the mistake under test
 
 
 def test_what_is_no_model_is_refused(example: Tensor) -> None:

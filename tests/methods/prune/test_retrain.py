@@ -27,7 +27,7 @@ def test_the_small_network_starts_from_random_weights(
 ) -> None:
     tuned, _ = StructuredPruning(budget=Budget(macs=0.5), round_to=1).start(tiny, example, tasks, steps=0)
     weights = []
-    for seed in (0, 1, 0):
+    for seed in (3, 1, 3):
         state = torch.get_rng_state()
         model, run = arm(seed=seed, build=type(tiny) if build else None).start(tiny, example, tasks, steps=8)
         optimizer = torch.optim.Adam(run.parameter_groups(model, lr=1e-3))
@@ -52,7 +52,7 @@ def test_one_shot_and_its_settings_survive_a_round_trip(tiny: nn.Module, example
     method = arm(begin=0.0, build=nn.Identity)
     assert "build" not in method.model_dump()
     assert StructuredPruning(**method.model_dump(mode="json")) == arm(begin=0.0)
-    with pytest.raises(ContractError, match="build makes another network: 'first.0.weight' is None there"):
+    with pytest.raises(ContractError, match="build makes another network: .*'first.0.weight' is missing"):
         method.start(tiny, example, steps=4)
 
 

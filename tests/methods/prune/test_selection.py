@@ -18,6 +18,8 @@ def sizes(plan: nw.Plan) -> dict[str, int]:
 
 
 def test_globally_the_lowest_go_wherever_they_are(tiny: nn.Module, example: Tensor) -> None:
+    with torch.no_grad():
+        tiny.get_parameter("depth.0.weight").mul_(2)
     channels = find_channels(trace(tiny, example))
     scores = nw.Magnitude().score(tiny, channels)
     plan = nw.plan(tiny, example, channels=0.5, allocation="global", round_to=1)

@@ -24,7 +24,7 @@ from niwaki.methods.prune.whole import Outcome, why_nothing_goes
 from niwaki.records.base import RecordBase
 from niwaki.settings import Budget
 
-__all__ = ["Choice", "Dense", "Problem", "Round", "choose", "output_dims"]
+__all__ = ["Choice", "Dense", "Problem", "Round", "choose", "least_sizes", "output_dims"]
 
 
 class Dense(RecordBase):
@@ -108,6 +108,13 @@ def choose(problem: Problem) -> Choice:
     budget = problem.selection.budget
     counts, met = _within_limits(problem, sizes) if budget is None else _within(budget, problem, sizes, dense)
     return Choice(allocation, allocation.keep(counts), sizes.of(counts), dense, met)
+
+
+def least_sizes(problem: Problem) -> dict[str, int]:
+    """Return the size of the smallest network that a selection allows, by unit."""
+    allocation = _allocation(problem)
+    sizes = _Sizes(problem.channels, allocation, Storage(problem.subject.model, problem.channels))
+    return sizes.of(allocation.counts(0.0))
 
 
 def _within_limits(problem: Problem, sizes: "_Sizes") -> tuple[Counts, bool]:

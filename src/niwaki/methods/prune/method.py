@@ -89,8 +89,11 @@ class StructuredPruning(Selection, Method):
 
     @model_validator(mode="after")
     def _limits_at_once(self) -> Self:
-        if self.limits and (self.rounds > 1 or self.every is not None):
+        several = self.rounds > 1 or self.every is not None
+        if self.limits and several:
             raise ValueError("limits are kept in one cut, since they say of no step how far it goes; give rounds=1")
+        if self.in_time and several:
+            raise ValueError("a latency is met in one cut, since it is measured and not counted; give rounds=1")
         return self
 
     @model_validator(mode="after")

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from niwaki.errors import ContractError
+from niwaki.errors import ContractError, SurgeryError
 from niwaki.modules import device_of
 from niwaki.surgery import plans_of, recompile, unwrap
 
 __all__ = ["built_anew", "move_afresh", "require_resettable"]
 
 Build = Callable[[], nn.Module]
+_DENSE = "let it make the dense network that was given"
 
 
 def require_resettable(model: nn.Module, build: Build | None) -> None:
@@ -71,8 +72,11 @@ def built_anew(small: nn.Module, build: Build | None, seed: int) -> nn.Module:
             reset = _reset_of(module)
             if reset is not None:
                 reset()
-    for plan in plans_of(small) if build is not None else ():
-        fresh = plan.apply(fresh, verify=False)
+    try:
+        for plan in plans_of(small) if build is not None else ():
+            fresh = plan.apply(fresh, verify=False)
+    except SurgeryError as error:
+        raise ContractError(f"build makes another network: {error}; {_DENSE}") from error
     mine, theirs = (
         {name: (tuple(each.shape), each.dtype) for name, each in model.named_parameters()}
         for model in (fresh, unwrap(small))
@@ -81,7 +85,7 @@ def built_anew(small: nn.Module, build: Build | None, seed: int) -> nn.Module:
         name = next(each for each in (*theirs, *mine) if mine.get(each) != theirs.get(each))
         raise ContractError(
             f"build makes another network: {name!r} is {mine.get(name)} there and {theirs.get(name)} in the pruned "
-            "one; let it make the dense network that was given"
+            f"one; {_DENSE}"
         )
     return recompile(fresh.train(small.training), small)
 

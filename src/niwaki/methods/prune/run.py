@@ -16,6 +16,7 @@ from niwaki.methods.prune.calibration import Calibration, open_calibration
 from niwaki.methods.prune.choosing import Dense, Round
 from niwaki.methods.prune.criteria import RandomScore
 from niwaki.methods.prune.evidence import Evidence, task_gradients
+from niwaki.methods.prune.latency import plan_in_time
 from niwaki.methods.prune.retrain import built_anew, move_afresh, require_resettable
 from niwaki.methods.prune.selecting import plan_round
 from niwaki.methods.prune.subject import Subject, read_subject
@@ -193,7 +194,7 @@ class PruningRun(Run):
 
     def _look_ahead(self) -> None:
         """Measure the dense model and check that the budget can be reached, without a cut."""
-        if self.moments[0] > 0 and self._subject is not None and not self.method.limits:
+        if self.moments[0] > 0 and self._subject is not None and not (self.method.limits or self.method.in_time):
             blind = self.method.model_copy(update={"criterion": RandomScore()})
             whole = Round(len(self.moments), len(self.moments))
             self.dense = plan_round(self._subject, blind, whole).dense
@@ -206,7 +207,8 @@ class PruningRun(Run):
 
     def _cut(self, model: nn.Module, optimizer: Optimizer | None, number: int) -> nn.Module:
         turn = Round(number, len(self.moments), self.dense, self.method.remove)
-        planned = plan_round(self._judged(model), self.method, turn)
+        plan = plan_in_time if self.method.in_time else plan_round
+        planned = plan(self._judged(model), self.method, turn)
         small = planned.cut(model)
         self._subject, self.dense = None, planned.dense
         self.done = len(self.moments) if planned.met else number

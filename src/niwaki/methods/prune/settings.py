@@ -51,6 +51,11 @@ class Selection(Settings):
     widths: dict[str, Annotated[int, Field(ge=1)]] = {}
     keep: tuple[str, ...] = ()
 
+    @property
+    def in_time(self) -> bool:
+        """Whether the budget is a time, which is measured and not counted."""
+        return self.budget is not None and self.budget.kind == "latency_ms"
+
     @model_validator(mode="after")
     def _one_goal(self) -> Self:
         if (self.budget is None) == (not self.limits):
@@ -69,8 +74,9 @@ class PlanOptions(TypedDict, total=False):
         params: Parameters that stay: a fraction in (0, 1] or a count.
         macs: Multiply-accumulates that stay: a fraction in (0, 1] or a count.
         bytes: Bytes that stay: a fraction in (0, 1] or a count.
+        latency_ms: Milliseconds that one call may take in ONNX Runtime; another runtime is named by ``budget``.
         budget: The same as one value.
-        limits: Task names or patterns to the share by which its loss may rise; exactly one of the six is given.
+        limits: Task names or patterns to the share by which its loss may rise; exactly one of the seven is given.
         criterion: What a channel is worth.
         allocation: How much each layer gives.
         scope: Whose channels may go.
@@ -85,6 +91,7 @@ class PlanOptions(TypedDict, total=False):
     params: int | float
     macs: int | float
     bytes: int | float
+    latency_ms: float
     budget: Budget
     limits: dict[str, float]
     criterion: Criterion | dict[str, Any] | str
