@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from niwaki.errors import MissingExtraError
@@ -86,9 +87,9 @@ class Benchmark:
         for cell in cells:
             found = _cached(cell)
             shown = [_text(found["figures"].get(name)) if found else "missing" for name in self.columns[part]]
-            table.add_row(*(str(cell.settings.get(name, "")) for name in settings), *shown)
+            table.add_row(*(escape(str(cell.settings.get(name, ""))) for name in settings), *map(escape, shown))
         console = Console()
-        (console if console.is_terminal else Console(width=140)).print(table)
+        (console if console.is_terminal else Console(width=180)).print(table)
 
     def _write(self) -> None:
         rows = [
@@ -124,11 +125,11 @@ def _cached(cell: Cell) -> dict[str, Any] | None:
 
 def _measure(cell: Cell) -> None:
     screen = Console(stderr=True)
-    screen.print(f"{cell.part} {cell.settings}", highlight=False)
+    screen.print(f"{cell.part} {cell.settings}", highlight=False, markup=False)
     try:
         _keep(cell, cell.measure(**cell.settings))
     except MissingExtraError as missing:
-        screen.print(f"  left out: {missing}", highlight=False)
+        screen.print(f"  left out: {missing}", highlight=False, markup=False)
 
 
 def _keep(cell: Cell, figures: dict[str, Any]) -> None:

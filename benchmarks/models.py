@@ -32,6 +32,7 @@ from niwaki.models import (
     SegNetMTAN,
     Timm,
 )
+from niwaki.records import Latency
 from niwaki.surgery import plans_of, reestimate_batchnorm
 
 PAGE = ROOT / "docs" / "models.md"
@@ -44,6 +45,18 @@ class Row(NamedTuple):
     settings: ModelSettings
     tasks: dict[str, int]
     size: tuple[int, int]
+
+    @property
+    def input(self) -> str:
+        """The shape of a picture, in words."""
+        return "x".join(map(str, (self.settings.in_channels, *self.size)))
+
+    @property
+    def asked(self) -> str:
+        """The tasks and their channels, in words."""
+        if len(self.tasks) < 5:
+            return ", ".join(f"{task} {count}" for task, count in self.tasks.items())
+        return f"{len(self.tasks)} tasks of {max(self.tasks.values())}"
 
     def build(self) -> nn.Module:
         """Return the dense network in eval mode, its batch norms estimated on noise."""
@@ -74,9 +87,11 @@ ROWS = {
     "deeplab, resnet: 50": Row(DeepLab(resnet=50), NYUV2, LARGE),
     "vgg": Row(VGG(), {**NYUV2, "segmentation": 40}, LARGE),
     "mobilenet_v2": Row(MobileNetV2(), NYUV2, LARGE),
-    "mobilenet_v2, pooled": Row(MobileNetV2(pooled=("coarse", "fine")), {"coarse": 20, "fine": 100}, (224, 224)),
+    "mobilenet_v2, pooled: [coarse, fine]": Row(
+        MobileNetV2(pooled=("coarse", "fine")), {"coarse": 20, "fine": 100}, (224, 224)
+    ),
     "routed_vgg": Row(RoutedVGG(), {f"coarse{i}": 5 for i in range(20)}, (32, 32)),
-    "convnet": Row(ConvNet(size=(36, 36), in_channels=1), {"left": 10, "right": 10}, (36, 36)),
+    "convnet, size: [36, 36]": Row(ConvNet(size=(36, 36), in_channels=1), {"left": 10, "right": 10}, (36, 36)),
 }
 ZOO = {
     "resnet50, fpn": Row(Timm(backbone="resnet50"), NYUV2, LARGE),
@@ -95,8 +110,8 @@ def sizes(model: str) -> dict[str, Any]:
     whole = nw.measure(net, examples if len(examples) > 1 else examples[0])
     once = whole if len(examples) == 1 else nw.measure(net, examples[0])
     return {
-        "input": f"{row.settings.in_channels}x{row.size[0]}x{row.size[1]}",
-        "tasks": ", ".join(map(str, row.tasks.values())) if len(row.tasks) < 5 else f"{len(row.tasks)} of 5",
+        "input": row.input,
+        "tasks": row.asked,
         "params": whole.whole.params,
         "params M": whole.whole.params / 1e6,
         "in heads M": sum(part.params for part in whole.heads.values()) / 1e6,
@@ -131,19 +146,23 @@ def networks(model: str, macs: float, rounds: int) -> dict[str, Any]:
         "self-check": "passed",
         "form": plans_of(small)[-1].form,
         "export s": export_s,
-        "inputs that count": f"{result.counted} of {result.tried}",
-        "largest difference": result.max_difference,
+        "compared": f"{result.counted} of {result.tried}",
+        "difference": result.max_difference,
         **{key: value for runtime, found in times.items() for key, value in _timed(runtime, found).items()},
         "warnings": "; ".join(dict.fromkeys(text for found in times.values() for text in found.warnings)),
     }
 
 
-def _timed(runtime: str, found: Any) -> dict[str, Any]:
+def _timed(runtime: str, found: Latency) -> dict[str, Any]:
     dense, small = found.of("dense", runtime), found.of("small", runtime)
+    assert dense is not None
+    assert small is not None
+    name = {"onnxruntime": "ORT"}.get(runtime, runtime)
+    told = [f"{each.median_ms:.4g} ±{each.spread_ms:.2g}" for each in (dense, small)]
     return {
-        f"{runtime} ms": [dense.median_ms, small.median_ms],
-        f"{runtime} spread ms": [dense.spread_ms, small.spread_ms],
-        f"{runtime} gain": found.gain("dense", "small", runtime),
+        f"{name} ms": " → ".join(told),
+        f"{name} gain": found.gain("dense", "small", runtime),
+        f"{name} timings": [each.model_dump(mode="json") for each in (dense, small)],
     }
 
 
@@ -155,14 +174,14 @@ def write_page(cells: list[Cell]) -> None:
     """Write the table of sizes into the page of the ready networks, where every row of it was measured."""
     found = {str(cell.settings["model"]): cell.figures() for cell in cells}
     lines = [
-        "| network | tasks' channels | input | parameters | of them in heads | MACs |",
+        "| network | tasks | input | parameters | in heads | MACs |",
         "|---|---|---|---|---|---|",
     ]
     for name, each in found.items():
         if each is None:
             return
         counts = f"{each['params M']:.2f} M | {each['in heads M']:.2f} M | {each['GMACs']:.3g} G"
-        lines.append(f"| `{name}` | {each['tasks']} | {each['input']} | {counts} |")
+        lines.append(f"| `{name}` | {ROWS[name].asked} | {ROWS[name].input} | {counts} |")
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     PAGE.write_text(before + BEGIN + "\n" + "\n".join(lines) + "\n\n" + END + rest.partition(END)[2], encoding="utf-8")
 
@@ -178,14 +197,12 @@ WAY = (
     "GMACs",
     "prune s",
     "self-check",
-    "inputs that count",
-    "largest difference",
+    "compared",
+    "difference",
     "eager ms",
-    "eager spread ms",
     "eager gain",
-    "onnxruntime ms",
-    "onnxruntime spread ms",
-    "onnxruntime gain",
+    "ORT ms",
+    "ORT gain",
 )
 COLUMNS = {"sizes": ("tasks", "input", "params M", "in heads M", "GMACs"), "networks": WAY, "zoo": WAY}
 
