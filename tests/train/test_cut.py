@@ -13,12 +13,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from niwaki.contract import Example
+from niwaki.files import load
 from niwaki.methods.base import Method, Run, Stage
 from niwaki.methods.prune import StructuredPruning
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of, reestimate_batchnorm
 from niwaki.tasks import Task, task_losses
-from niwaki.train import Training, fit
+from niwaki.train import NamedStage, Training, fit
 from niwaki.train.averaging import Average
 from niwaki.train.engine import Engine
 from niwaki.train.loader import DatasetBatches
@@ -221,3 +222,24 @@ def test_a_shape_that_changes_at_the_end_is_told(net: nn.Module, tasks: list[Tas
     fitted = fit(net, tasks, squares, squares, training=Training(**PLAIN, steps=2), method=Late())
     assert fitted.model.get_parameter("trunk.0.weight").shape[0] == 4
     assert fitted.notes == ("the method changed the model's shape at the end; validations were taken before",)
+
+
+def test_every_cut_leaves_a_model_and_a_row(
+    net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path, rows: Rows
+) -> None:
+    """Each file is loadable, and holds the model right after its cut."""
+    training = Training(epochs=4, **PLAIN)
+    fitted = fit(net, tasks, squares, training=training, method=ROUNDS, out=NamedStage(tmp_path, "small"))
+    plain = fit(net, tasks, squares, training=training, method=ROUNDS)
+    assert [(cut.number, cut.file) for cut in fitted.cuts] == [
+        (1, "cuts/small-01.safetensors"),
+        (2, "cuts/small-02.safetensors"),
+    ]
+    assert [cut.step for cut in fitted.cuts] == ROUNDS.moments(12)
+    for cut, plan in zip(fitted.cuts, plans_of(fitted.model), strict=True):
+        loaded = load(net, tmp_path / cut.file)
+        assert sum(each.numel() for each in loaded.parameters()) == cut.params
+        assert len(plans_of(loaded)) == cut.number
+        assert plan.reached == cut.reached
+    assert [cut.file for cut in plain.cuts] == ["", ""]
+    assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), fitted.model.parameters(), strict=True))

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from niwaki.balance import DWA, Uncertainty
 from niwaki.errors import FileError, TrainingError
-from niwaki.methods.prune import StructuredPruning
+from niwaki.methods.prune import CosPrune, StructuredPruning
 from niwaki.settings import Budget
 from niwaki.tasks import Task
 from niwaki.train import Training, fit
@@ -69,6 +69,9 @@ class Wobbly:
 
 BASE: dict[str, Any] = {"epochs": 3, "lr": 1e-2, "batch_size": 2, "precision": "32-true", "warmup": 2, "seed": 3}
 PRUNING = StructuredPruning(budget=Budget(channels=0.5), rounds=2, begin=0.1, until=0.6, round_to=2, floor=2)
+STEPWISE = StructuredPruning(
+    budget=Budget(channels=0.5), criterion=CosPrune(), every=2, remove=2, until=0.7, round_to=2, floor=2
+)
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "sgd": {"training": {"optimizer": "sgd", "clip_norm": 0.5}},
@@ -81,6 +84,7 @@ CASES: dict[str, dict[str, Any]] = {
         "training": {"checkpoint_every": 1, "channels_last": True, "ema": 0.9},
         "method": PRUNING,
     },
+    "cut where tasks disagree": {"training": {"checkpoint_every": 1}, "method": STEPWISE},
     "workers": {"training": {"num_workers": 2, "checkpoint_every": 4}},
 }
 

@@ -7,7 +7,7 @@ from jinja2 import Environment as Jinja
 from jinja2 import PackageLoader, StrictUndefined
 
 from niwaki.atomic import write_atomically
-from niwaki.records import Record
+from niwaki.records import Plan, Record
 from niwaki.reports.charts import curve_chart, sensitivity_chart, validation_chart, width_chart
 from niwaki.reports.material import Material, Scene, read_material
 from niwaki.reports.tables import cost_table, cut_table, delta_table, latency_table, plan_table, quality_table, verdict
@@ -60,7 +60,7 @@ def render(material: Material) -> str:
         about=str(record.recipe.get("about", "")),
         verdict=verdict(record),
         tables=[table for table in measured if table is not None and table.rows],
-        plans=[plan_table(plan) for plan in record.plans],
+        plans=[plan_table(plan) for plan in _shown(record.plans)],
         charts=_charts(material),
         scenes=[scene for scene in material.scenes if scene.tasks],
         cards=_cards(material),
@@ -82,7 +82,7 @@ def _cards(material: Material) -> list[Scene]:
 def _charts(material: Material) -> list[str]:
     record, worst = material.record, material.record.worst_first()
     figures = [curve_chart(material.stages, worst), validation_chart(material.stages, record.primary, worst)]
-    figures += [sensitivity_chart(record.sensitivity), *_widths(record)]
+    figures += [sensitivity_chart(record.sensitivity), *map(width_chart, _shown(record.plans))]
     drawn = [figure for figure in figures if figure is not None]
     return [
         figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False, "responsive": True})
@@ -90,10 +90,9 @@ def _charts(material: Material) -> list[str]:
     ]
 
 
-def _widths(record: Record) -> list[Any | None]:
-    """Draw the widths after each cut; of many cuts the first and the last."""
-    plans = record.plans if len(record.plans) <= _MOST_PLANS else (record.plans[0], record.plans[-1])
-    return [width_chart(plan) for plan in plans]
+def _shown(plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
+    """Return the plans that are shown: of many the first and the last."""
+    return plans if len(plans) <= _MOST_PLANS else (plans[0], plans[-1])
 
 
 def _facts(record: Record) -> list[tuple[str, Any]]:

@@ -212,6 +212,7 @@ def live_tensors() -> tuple[int, int]:
     return len(found), sum(each.numel() * each.element_size() for each in found)
 
 
+@pytest.mark.slow  # fifty cuts, each of which proves itself
 def test_fifty_cuts_leave_nothing_behind(example: Tensor, batches: Any, tasks: list[Task], step: Step) -> None:
     """Neither old models nor old programs stay alive: the tensors that live after 50 cuts are those after 3."""
     torch.manual_seed(0)
