@@ -35,8 +35,11 @@ def measure(model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | No
     """Count what a model costs for one example of its input; the model is left as it was.
 
     Parts are found from the exported program: what every task uses is trunk, what several use a branch, what one uses
-    its head. A computation belongs with the parameters it reads; where it reads none, with the tasks it serves. With
-    several examples (paths), MACs are summed over the paths and the peak is the largest.
+    its head. A computation belongs with the parameters it reads; where it reads none, with the tasks it serves.
+
+    Several examples (paths), such as one for each task of a routed model, are as many calls: MACs are summed over them,
+    so that a trunk counts once for each call; parameters and bytes count once; the peak is the largest of any call.
+    What one task needs alone, one call of its own path, is in ``per_task``.
 
     Args:
         model: Any module.
