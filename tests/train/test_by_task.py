@@ -306,6 +306,17 @@ def test_a_teacher_teaches_what_it_answers(routed: nn.Module, tasks: list[Task],
         fit(routed, tasks, data, training=training, teacher=Depths())
 
 
+def test_a_teacher_may_be_called_otherwise_than_the_model_that_learns(
+    routed: nn.Module, net: nn.Module, tasks: list[Task], data: dict[str, Any], make_squares: Callable[..., Any]
+) -> None:
+    training = Training(**PLAIN, epochs=1, batch_size=3, distill=True)
+    assert fit(routed, tasks, data, training=training, teacher=net).steps == 3
+    alone = nw.TaskNets({task.name: net for task in tasks})
+    assert fit(net, tasks, make_squares(3), training=training, teacher=alone).steps == 1
+    with pytest.raises(ContractError, match="the teacher answers one task per call, but the model that learns all"):
+        fit(net, tasks, make_squares(3), training=training, teacher=routed)
+
+
 def test_labels_seen_are_saved() -> None:
     seen = SeenLabels({"a"}, {"a", "b"})
     assert SeenLabels.of(seen.state()) == seen

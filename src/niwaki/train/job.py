@@ -1,5 +1,6 @@
 """What a training is made of: settings in, a loop that is ready for its next step out."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from niwaki.balance import Balancer
-from niwaki.errors import DataError
+from niwaki.contract import answers_all, is_routed
+from niwaki.errors import ContractError, DataError
 from niwaki.methods.base import Method, Run
 from niwaki.modules import unwrap
 from niwaki.surgery import plans_of
@@ -160,7 +162,23 @@ class Job:
         if distillation is None:
             return None
         model = self.teacher if self.teacher is not None else self.model
-        return Teacher(self.engine.wrap(deepcopy(model).eval().requires_grad_(requires_grad=False)), distillation)
+        student, plain = unwrap(self.model), unwrap(model)
+        if not is_routed(student) and not answers_all(plain):
+            raise ContractError(
+                "the teacher answers one task per call, but the model that learns all at once; give a teacher that "
+                "answers all tasks without `task`, such as nw.TaskNets({task: network})"
+            )
+        forward = self.engine.wrap(deepcopy(model).eval().requires_grad_(requires_grad=False))
+        return Teacher(forward if is_routed(plain) else _without_task(forward), distillation)
+
+
+def _without_task(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a model that is not routed be called as one that is."""
+
+    def call(*inputs: Any, task: Any = None, task_name: Any = None, **more: Any) -> Any:  # noqa: ARG001 - left out
+        return forward(*inputs, **more)
+
+    return call
 
 
 def _every(kind: str) -> int:
