@@ -179,3 +179,15 @@ def test_a_collection_under_one_name_is_refused() -> None:
         Task("kind", loss=F.cross_entropy, metrics={"scores": kinds()}, primary="scores")  # type: ignore[dict-item]
     task = Task("kind", loss=F.cross_entropy, metrics={**dict(kinds().items()), "f1": BinaryF1Score()}, primary="f1")
     assert list(task.directions)[-2:] == ["val_MulticlassJaccardIndex", "f1"]
+
+
+def test_an_error_of_a_loss_or_metric_says_whose_it_was_and_what_it_was_given() -> None:
+    pred, target = torch.zeros(2, 3, 4, 4), torch.zeros(2, 8, 8, dtype=torch.long)
+    task = Task("kind", loss=F.cross_entropy, metrics={"iou": MulticlassJaccardIndex(3)}, primary="iou")
+    with pytest.raises(RuntimeError) as loss:
+        task.loss(pred, target)
+    given = "of task 'kind', given prediction float32[2, 3, 4, 4] and target int64[2, 8, 8]"
+    assert loss.value.__notes__ == [f"in the loss {given}"]
+    with pytest.raises(ValueError, match="should be") as metric:
+        Evaluation([task]).update({"kind": pred}, {"kind": target})
+    assert metric.value.__notes__ == [f"in the metric MulticlassJaccardIndex {given}"]

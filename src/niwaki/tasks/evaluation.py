@@ -9,6 +9,7 @@ from torch import Tensor
 
 from niwaki.contract import name_outputs
 from niwaki.errors import MeasureError, SettingError
+from niwaki.tasks.expect import naming
 from niwaki.tasks.losses import labelled_parts
 from niwaki.tasks.meters import Metric, SumMetric
 from niwaki.tasks.ready import build_tasks
@@ -142,7 +143,8 @@ class _Scores:
         for metric in self.metrics.values():
             if self.means:
                 metric.reset()
-            metric.update(pred, target)
+            with naming(self.task.name, f"the metric {type(metric).__name__}", pred, target):
+                metric.update(pred, target)
         if self.means:
             self.means.update(list(self._read().values()))
 

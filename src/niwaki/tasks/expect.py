@@ -1,5 +1,7 @@
 """Complaints about predictions and targets that name the task, what was got and what was expected."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor
 
 from niwaki.errors import ContractError
 
-__all__ = ["brief", "expect", "is_integer", "same_batch"]
+__all__ = ["brief", "expect", "is_integer", "naming", "same_batch"]
 
 
 def expect(task: str, what: str, value: Any, expected: str, *, fits: bool) -> None:
@@ -30,6 +32,31 @@ def expect(task: str, what: str, value: Any, expected: str, *, fits: bool) -> No
     """
     if not fits:
         raise ContractError(f"task {task!r}: the {what} is {brief(value)}; expected {expected}")
+
+
+@contextmanager
+def naming(task: str, what: str, pred: Any, target: Any) -> Iterator[None]:
+    """Say beside an error of somebody else's loss or metric which it was, and what it was given.
+
+    Args:
+        task: Name of the task.
+        what: Such as ``"the loss"``.
+        pred: The prediction.
+        target: The target.
+
+    Examples:
+        >>> try:
+        ...     with naming("depth", "the loss", torch.zeros(2), torch.zeros(3)):
+        ...         torch.zeros(2) - torch.zeros(3)
+        ... except RuntimeError as error:
+        ...     error.__notes__
+        ["in the loss of task 'depth', given prediction float32[2] and target float32[3]"]
+    """
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in {what} of task {task!r}, given prediction {brief(pred)} and target {brief(target)}")
+        raise
 
 
 def brief(value: Any) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niwaki.errors import ContractError
-from niwaki.tasks.expect import brief, same_batch
+from niwaki.tasks.expect import brief, naming, same_batch
 from niwaki.tasks.meters import Metric, MetricCollection
 from niwaki.tasks.reading import Reading, as_reading
 
@@ -136,7 +136,8 @@ class Task:
         """
         if part.samples == 0:
             return part.pred.flatten()[:0].sum() if isinstance(part.pred, Tensor) else torch.zeros(())
-        with torch.autocast(_device_type(part.pred), enabled=False):
+        told = naming(self.name, "the loss", part.pred, part.target)
+        with told, torch.autocast(_device_type(part.pred), enabled=False):
             value = self._loss(part.pred, part.target)
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise ContractError(f"task {self.name!r}: the loss is {brief(value)}; expected one number in a tensor")
