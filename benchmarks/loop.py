@@ -214,13 +214,16 @@ def _kept(batch: int, steps: int, seed: int, *, keep: bool) -> tuple[float, floa
     return statistics.median(clock.steps()), faults / steps
 
 
-SEEDS = range(3)
 CELLS = [
-    *(Cell("precision", {"batch": 16, "steps": 7, "rounds": 3, "seed": seed}, precision) for seed in SEEDS),
-    *(Cell("beside", {"batch": 16, "steps": 7, "rounds": 3, "seed": seed}, beside) for seed in SEEDS),
-    *(Cell("workers", {"batch": 16, "steps": 16, "rounds": 2, "seed": seed}, workers) for seed in SEEDS),
-    *(Cell("memory", {"batch": 16, "steps": 7, "rounds": 2, "seed": seed}, memory) for seed in SEEDS),
-    *(Cell("compilation", {"batch": 16, "steps": 12, "seed": seed}, compilation) for seed in SEEDS),
+    cell
+    for seed in range(3)
+    for cell in (
+        Cell("precision", {"batch": 16, "steps": 7, "rounds": 3, "seed": seed}, precision),
+        Cell("beside", {"batch": 16, "steps": 7, "rounds": 3, "seed": seed}, beside),
+        Cell("workers", {"batch": 16, "steps": 16, "rounds": 2, "seed": seed}, workers),
+        Cell("memory", {"batch": 16, "steps": 7, "rounds": 2, "seed": seed}, memory),
+        Cell("compilation", {"batch": 16, "steps": 12, "seed": seed}, compilation),
+    )
 ]
 
 _KINDS = ("float32", "float32 channels_last", "bf16", "bf16 channels_last")
