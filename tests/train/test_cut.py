@@ -224,9 +224,7 @@ def test_a_shape_that_changes_at_the_end_is_told(net: nn.Module, tasks: list[Tas
     assert fitted.notes == ("the method changed the model's shape at the end; validations were taken before",)
 
 
-def test_every_cut_leaves_a_model_and_a_row(
-    net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path, rows: Rows
-) -> None:
+def test_every_cut_leaves_a_model_and_a_row(net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path) -> None:
     """Each file is loadable, and holds the model right after its cut."""
     training = Training(epochs=4, **PLAIN)
     fitted = fit(net, tasks, squares, training=training, method=ROUNDS, out=NamedStage(tmp_path, "small"))
