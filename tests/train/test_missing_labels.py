@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import niwaki as nw
 from niwaki.balance import Equal
+from niwaki.contract import Example
 from niwaki.errors import ContractError, DataError, TrainingError
 from niwaki.tasks import Classification, Regression, Segmentation, Task
 from niwaki.train import Training, evaluate, fit
@@ -290,6 +291,14 @@ def test_a_users_task_knows_its_mark_by_its_own_function() -> None:
     assert {key: value.tolist() for key, value in targets.items()} == {"smiling": [1, -1]}
     _, targets = collate(rows[:1] * 2, [])
     assert targets["smiling"].tolist() == [1, 1]
+
+
+def test_samples_with_keywords_are_stacked_too() -> None:
+    rows: Any = [(Example(torch.ones(3) * i, mask=np.ones(2), scale=2.0, task="a"), {}) for i in range(2)]
+    x, _ = collate(rows)
+    assert (x.args[0].shape, x.kwargs["mask"].shape, x.kwargs["scale"], x.kwargs["task"]) == ((2, 3), (2, 2), 2.0, "a")
+    with pytest.raises(DataError, match="one batch are called with 'a' and 'b'; give values that differ as tensors"):
+        collate([rows[0], (Example(torch.ones(3), mask=np.ones(2), scale=2.0, task="b"), {})])
 
 
 def test_a_task_that_no_sample_of_a_batch_has_is_missing_from_it() -> None:

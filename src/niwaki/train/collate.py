@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
@@ -23,14 +24,14 @@ def collate(samples: Sequence[Any], tasks: Sequence[Task] = ()) -> Any:
     that some samples lack.
 
     Args:
-        samples: ``(x, {task: target})`` each; ``x`` is a tensor, or a tuple of several inputs.
+        samples: ``(x, {task: target})`` each; ``x`` is a tensor, a tuple of several inputs, or an `Example`.
         tasks: The tasks, which know how a missing label is marked.
 
     Returns:
         ``(x, {task: target})`` with a leading batch dimension.
 
     Raises:
-        DataError: When a sample has another form, or a missing target can't be marked.
+        DataError: When a sample has another form, a missing target can't be marked, or samples are called differently.
 
     Examples:
         >>> from niwaki.tasks import Classification
@@ -50,7 +51,23 @@ def collate(samples: Sequence[Any], tasks: Sequence[Task] = ()) -> Any:
 def _inputs(given: list[Any]) -> Any:
     if isinstance(given[0], tuple):  # several inputs: torch would make a list of them, which means several paths
         return Example(*(default_collate(list(each)) for each in zip(*given, strict=True)))
+    if isinstance(given[0], Example):
+        args = [_value(list(each)) for each in zip(*(x.args for x in given), strict=True)]
+        return Example(*args, **{key: _value([x.kwargs[key] for x in given]) for key in given[0].kwargs})
     return default_collate(given)
+
+
+def _value(given: list[Any]) -> Any:
+    """Stack what holds tensors or arrays; any other value of a call has to be the same for all samples."""
+    if isinstance(given[0], Tensor | np.ndarray | Mapping | tuple | list):
+        return default_collate(given)
+    odd = next((each for each in given if each != given[0]), None)
+    if odd is not None:
+        raise DataError(
+            f"samples of one batch are called with {given[0]!r} and {odd!r}; give values that differ as tensors, or "
+            "bring batches of your own"
+        )
+    return given[0]
 
 
 def _completed(targets: list[Mapping[str, Any]], tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
