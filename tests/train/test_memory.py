@@ -1,5 +1,6 @@
 """Memory that is kept is not asked for again: counted in page faults of a process of its own."""
 
+import inspect
 import platform
 import subprocess
 import sys
@@ -8,11 +9,11 @@ import pytest
 
 from niwaki.train.memory import keep_freed_memory
 
+FILE = inspect.getsourcefile(keep_freed_memory)
 _FAULTS = """
-import ctypes, resource, sys
-from niwaki.train.memory import keep_freed_memory
-if sys.argv[1] == "keep":
-    assert keep_freed_memory()
+import ctypes, resource, runpy, sys
+if sys.argv[1] == "keep":  # the file alone: torch has memory of its own to find
+    assert runpy.run_path(sys.argv[2])["keep_freed_memory"]()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.free.argtypes = [ctypes.c_void_p]
@@ -30,7 +31,7 @@ print(faults[3] - faults[1])
 
 
 def _faults(how: str) -> int:
-    done = subprocess.run([sys.executable, "-c", _FAULTS, how], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", _FAULTS, how, str(FILE)], capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
