@@ -153,6 +153,23 @@ def test_checkpointed_activations_are_recomputed(problem: Any, make: Make) -> No
     assert close(grads_of(problem), expected)
 
 
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+@pytest.mark.parametrize("name", ["MGDA", "GradNorm"])
+def test_a_compiled_model_is_balanced_as_the_plain_one(name: str, problem: Any, make: Make) -> None:
+    """Its graph is one node, and gives zeros for heads that a loss does not reach."""
+    plain = make(name)
+    plain(problem.losses(4)).backward()
+    expected = grads_of(problem)
+    problem.zero_grad()
+    forward = type(problem).forward
+    compiled = torch.compile(lambda x: forward(problem, x), backend="aot_eager")
+    problem.forward = compiled
+    balance = make(name)
+    balance(problem.losses(4)).backward()
+    assert close(grads_of(problem), expected)
+    assert balance.weights == pytest.approx(plain.weights, rel=1e-6)
+
+
 def test_sparse_gradients_are_taken(make: Make) -> None:
     table = nn.Embedding(5, 3, sparse=True)
     rows = torch.tensor([1, 3])

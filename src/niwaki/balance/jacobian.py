@@ -1,6 +1,7 @@
 """Each task's gradient on the parameters that several tasks reach, and on those that it alone reaches."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,6 +10,9 @@ from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
 __all__ = ["TaskGradients", "leaves_of", "task_gradients"]
+
+Gradients = list[tuple[Tensor, Tensor]]
+"""Leaves, each with its gradient."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +55,11 @@ def leaves_of(loss: Tensor) -> tuple[Tensor, ...]:
         >>> leaves_of(frozen)
         ()
     """
-    if not loss.requires_grad:
-        return ()
-    waiting: list[Node] = [get_gradient_edge(loss).node]
-    seen = set(waiting)
     found: dict[int, Tensor] = {}
-    while waiting:
-        node = waiting.pop()
+    for node in _nodes(loss):
         if node.name() == "torch::autograd::AccumulateGrad":
             leaf: Tensor = node.variable  # type: ignore[attr-defined]  # torch's stub lacks it
             found[id(leaf)] = leaf
-        for after, _ in node.next_functions:  # in their order, which every process repeats
-            if after is not None and after not in seen:
-                seen.add(after)
-                waiting.append(after)
     return tuple(found.values())
 
 
@@ -72,7 +67,8 @@ def task_gradients(losses: Mapping[str, Tensor]) -> TaskGradients:
     """Return each task's own gradient; one backward pass for each task, and no `.grad` is touched.
 
     The tasks may have one graph, as many graphs as tasks, or anything between: what counts is which parameters a
-    task's loss reaches. The graphs are kept.
+    task's loss reaches. A graph of `torch.compile` doesn't tell; there, a gradient of nothing but zeros counts as not
+    reached. The graphs are kept.
 
     Args:
         losses: Task name to its loss, one number each.
@@ -87,29 +83,53 @@ def task_gradients(losses: Mapping[str, Tensor]) -> TaskGradients:
         (('a', 'b'), [[3.0], [4.0]], [2.0])
     """
     reached = {task: leaves_of(loss) for task, loss in losses.items()}
-    count: dict[int, int] = {}
-    for leaves in reached.values():
-        for leaf in leaves:
-            count[id(leaf)] = count.get(id(leaf), 0) + 1
+    held: dict[str, Gradients] = {}
+    if any(_is_compiled(loss) for loss in losses.values()):
+        held = {task: _gradients(losses[task], leaves) for task, leaves in reached.items()}
+        held = {task: [(leaf, each) for leaf, each in pairs if each.any()] for task, pairs in held.items()}
+        reached = {task: tuple(leaf for leaf, _ in pairs) for task, pairs in held.items()}
     every = {id(leaf): leaf for leaves in reached.values() for leaf in leaves}
+    count = Counter(id(leaf) for leaves in reached.values() for leaf in leaves)
     shared = [leaf for leaf in every.values() if count[id(leaf)] > 1]
     tasks = [task for task, leaves in reached.items() if any(count[id(leaf)] > 1 for leaf in leaves)]
     columns, matrix = _room(shared, len(tasks))
-    own: list[tuple[Tensor, Tensor]] = []
+    own: Gradients = []
     for task, leaves in reached.items():
-        if not leaves:
-            continue
-        gradients = torch.autograd.grad(losses[task], leaves, retain_graph=True, allow_unused=True)
-        some = cast("Sequence[Tensor | None]", gradients)  # torch's stub knows of no unused leaves
-        for leaf, each in zip(leaves, some, strict=True):
-            if each is None:
-                continue
-            dense = each.detach().to_dense() if each.layout is not torch.strided else each.detach()
+        for leaf, gradient in held.pop(task) if task in held else _gradients(losses[task], leaves):
             if id(leaf) in columns:
-                matrix[tasks.index(task), columns[id(leaf)]] = dense.reshape(-1).to(matrix)
+                matrix[tasks.index(task), columns[id(leaf)]] = gradient.reshape(-1).to(matrix)
             else:
-                own.append((leaf, dense))
+                own.append((leaf, gradient))
     return TaskGradients(tuple(tasks), tuple(shared), matrix, tuple(own))
+
+
+def _nodes(loss: Tensor) -> Iterator[Node]:
+    """Walk a tensor's graph, each node once, in an order that every process repeats."""
+    if not loss.requires_grad:
+        return
+    waiting: list[Node] = [get_gradient_edge(loss).node]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for after, _ in node.next_functions:
+            if after is not None and after not in seen:
+                seen.add(after)
+                waiting.append(after)
+
+
+def _is_compiled(loss: Tensor) -> bool:
+    return any(node.name().startswith("CompiledFunction") for node in _nodes(loss))
+
+
+def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Gradients:
+    """Return the leaves that a loss reaches, each with its gradient."""
+    if not leaves:
+        return []
+    found = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
+    some = cast("Sequence[Tensor | None]", found)  # torch's stub knows of no unused leaves
+    pairs = ((leaf, each.detach()) for leaf, each in zip(leaves, some, strict=True) if each is not None)
+    return [(leaf, each if each.layout is torch.strided else each.to_dense()) for leaf, each in pairs]
 
 
 def _room(shared: Sequence[Tensor], rows: int) -> tuple[dict[int, slice], Tensor]:
