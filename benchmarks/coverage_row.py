@@ -1,6 +1,7 @@
 """One row of `coverage.py`: a network halved by Niwaki in both forms, and by Torch-Pruning; CPU seconds, one thread."""
 
 import resource
+import signal
 import time
 from itertools import pairwise
 from typing import Any
@@ -134,11 +135,12 @@ def _learns(model: nn.Module, example: Any) -> bool:
     return any(parameter.grad is not None for parameter in model.parameters())
 
 
-def measure_peer(name: str) -> dict[str, Any]:
-    """Halve a network with Torch-Pruning, without naming a layer.
+def measure_peer(name: str, limit: float) -> dict[str, Any]:
+    """Halve a network with Torch-Pruning, which is told the layers that make the outputs: it can't know them.
 
     Args:
         name: One of `coverage_models.all_names`.
+        limit: CPU seconds after which it is stopped.
 
     Returns:
         ``right``, ``outputs cut``, or what it raised; share of parameters left; CPU seconds.
@@ -148,13 +150,25 @@ def measure_peer(name: str) -> dict[str, Any]:
     model, example = coverage_models.build(name)
     dense = sum(parameter.numel() for parameter in model.parameters())
     before = shapes(model, example)
+    last = _output_layers(model, example)
+    signal.signal(signal.SIGPROF, _stop)
     began = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, limit)
     try:
-        importance = torch_pruning.importance.RandomImportance()
-        pruner = torch_pruning.pruner.BasePruner(model, example, importance=importance, pruning_ratio=0.5)
+        pruner = torch_pruning.pruner.BasePruner(
+            model,
+            example,
+            importance=torch_pruning.importance.RandomImportance(),
+            pruning_ratio=0.5,
+            ignored_layers=last,
+        )
         pruner.step()
+    except TimeoutError:
+        return {"peer": f"stopped after {limit:.0f} s"}
     except Exception as error:  # noqa: BLE001 - whatever a peer raises is its row
         return {"peer": f"fails: {type(error).__name__}"}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     seconds = time.process_time() - began
     left = sum(parameter.numel() for parameter in model.parameters()) / dense
     try:
@@ -163,3 +177,14 @@ def measure_peer(name: str) -> dict[str, Any]:
         return {"peer": f"breaks: {type(error).__name__}", "peer_left": left}
     verdict = "right" if after == before and left < 1 else "outputs cut" if after != before else "nothing cut"
     return {"peer": verdict, "peer_left": left, "peer_seconds": seconds}
+
+
+def _output_layers(model: nn.Module, example: Any) -> list[nn.Module]:
+    """Return the layers whose channels are a model's outputs, for a peer that must be told."""
+    frozen = find_channels(trace(model, example)).frozen
+    names = [name.rpartition(".")[0] for name, reason in frozen.items() if reason.startswith("frozen by the output")]
+    return [model.get_submodule(name) for name in names]
+
+
+def _stop(*_: object) -> None:
+    raise TimeoutError

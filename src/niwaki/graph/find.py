@@ -8,9 +8,10 @@ import numpy as np
 from niwaki.errors import GraphError
 from niwaki.graph.channels import Channels
 from niwaki.graph.classes import Classes
+from niwaki.graph.demands import size_demands
 from niwaki.graph.explain import Explainer, unknown_operators
 from niwaki.graph.groups import covering, group_classes
-from niwaki.graph.program import Traced
+from niwaki.graph.program import Program, Traced
 from niwaki.graph.solve import Solution, solve
 from niwaki.graph.walk import Walk, Walker
 
@@ -60,7 +61,7 @@ def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: boo
         values=tuple(solution.values),
         removable=removable,
         groups=group_classes(solution, removable, reasons),
-        equal_chunks=_chunks(solution),
+        equal_chunks=_chunks(solution, [] if permutations else traced.programs),
         frozen=_frozen(walk, explainer) | dict.fromkeys(sorted(traced.unread & traced.parameters), _UNREACHED),
         unknown=unknown_operators(solution),
         shuffles=tuple(dict.fromkeys(walk.shuffles)),
@@ -105,11 +106,15 @@ def _freeze(walk: Walk, names: Iterable[str]) -> None:
             walk.edges.freeze(units)
 
 
-def _chunks(solution: Solution) -> list[list[Classes]]:
-    """Read the equal pieces as classes; drop repeated ones and those whose pieces are alike already."""
+def _chunks(solution: Solution, programs: Sequence[Program]) -> list[list[Classes]]:
+    """Read the equal pieces as classes; drop repeated ones and those whose pieces are alike already.
+
+    Where Python is to run again, sizes that it computes from others keep their proportion to them.
+    """
     found: dict[bytes, list[Classes]] = {}
-    for pieces in solution.walk.chunks:
-        classes = [solution.of_unit[units] for units in pieces]
+    cut = [[solution.of_unit[units] for units in pieces] for pieces in solution.walk.chunks]
+    computed = [each for i, program in enumerate(programs) for each in size_demands(program, solution.values[i])]
+    for classes in [*cut, *computed]:
         alike = all((np.sort(piece) == np.sort(classes[0])).all() for piece in classes)
         if not alike:
             found.setdefault(np.stack(classes).tobytes(), classes)

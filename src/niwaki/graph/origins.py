@@ -8,7 +8,16 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-__all__ = ["Attribute", "Expression", "OriginInt", "attributes_in", "evaluate", "integer_attributes", "mark_attributes"]
+__all__ = [
+    "Attribute",
+    "Expression",
+    "OriginInt",
+    "SizeOf",
+    "attributes_in",
+    "evaluate",
+    "integer_attributes",
+    "mark_attributes",
+]
 
 
 @dataclass(frozen=True, order=True)
@@ -26,8 +35,23 @@ class Attribute:
     index: int | None = None
 
 
-Expression = Attribute | int | tuple[str, "Expression", "Expression"]
-"""How an integer was computed: an attribute, a number, or an operation on two of these."""
+@dataclass(frozen=True, order=True)
+class SizeOf:
+    """The size of a tensor that a forward computed.
+
+    Attributes:
+        call: Number of the call into torch that returned the tensor.
+        dim: The dimension.
+        size: Its size.
+    """
+
+    call: int
+    dim: int
+    size: int
+
+
+Expression = Attribute | SizeOf | int | tuple[str, "Expression", "Expression"]
+"""How an integer was computed: an attribute, a tensor's size, a number, or an operation on two of these."""
 
 _OPERATIONS: dict[str, Callable[[int, int], int]] = {
     "+": operator.add,
@@ -101,6 +125,8 @@ def evaluate(expression: Expression, values: Mapping[Attribute, int]) -> int | N
     """
     if isinstance(expression, Attribute):
         return values[expression]
+    if isinstance(expression, SizeOf):
+        return expression.size
     if isinstance(expression, int):
         return expression
     symbol, left, right = expression
@@ -114,7 +140,7 @@ def attributes_in(expression: Expression) -> set[Attribute]:
     """Return the attributes that an expression reads."""
     if isinstance(expression, Attribute):
         return {expression}
-    if isinstance(expression, int):
+    if isinstance(expression, int | SizeOf):
         return set()
     return attributes_in(expression[1]) | attributes_in(expression[2])
 

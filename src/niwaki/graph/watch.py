@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
 from torch.fx import traceback as fx_traceback
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
+
+from niwaki.graph.origins import OriginInt, SizeOf
 
 __all__ = ["CallWatch", "Calls", "TorchCall", "integers", "mode_readers", "noted_calls", "watched"]
 
@@ -65,6 +68,9 @@ class CallWatch(TorchFunctionMode):
         super().__init__()
         self.calls: list[TorchCall] = []
         self._annotate = annotate
+        self._makers: dict[
+            int, tuple[Any, int]
+        ] = {}  # by identity: a tensor, kept alive, and the call that returned it
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -72,13 +78,33 @@ class CallWatch(TorchFunctionMode):
         kwargs = kwargs or {}
         name = str(getattr(func, "__name__", func))
         if name in {"__get__", "__set__"}:
-            return func(*args, **kwargs)
+            found = func(*args, **kwargs)
+            return self._sized(args[0], found) if getattr(func, "__self__", None) is Tensor.shape else found
         number = len(self.calls)
         self.calls.append(TorchCall(name, tuple(integers((args, kwargs))), _factors(name, (args, kwargs))))
         if not self._annotate:
             return func(*args, **kwargs)
         with fx_traceback.annotate({_KEY: number}):
-            return func(*args, **kwargs)
+            found = func(*args, **kwargs)
+        for each in pytree.tree_leaves(found):
+            if isinstance(each, Tensor):
+                self._makers[id(each)] = (each, number)
+        return self._size(found, *args, **kwargs) if name == "size" else found
+
+    def _size(self, found: Any, tensor: Any, dim: int | None = None) -> Any:
+        """Let what ``tensor.size(dim)`` returned remember whose it is."""
+        shape = self._sized(tensor, tensor.shape if dim is not None else found)
+        return shape if dim is None else shape[dim]
+
+    def _sized(self, tensor: Any, shape: torch.Size) -> torch.Size:
+        """Let the sizes of a tensor remember whose they are."""
+        if id(tensor) not in self._makers or not self._annotate:
+            return shape
+        number = self._makers[id(tensor)][1]
+        marked = [
+            OriginInt(size, SizeOf(number, dim, size)) if type(size) is int else size for dim, size in enumerate(shape)
+        ]
+        return torch.Size(marked)
 
 
 def integers(value: Any) -> list[int]:

@@ -90,10 +90,11 @@ def resized_nodes(
 
 def _ruled(model: nn.Module, node: fx.Node) -> bool:
     """Tell whether a node's sizes are fields of one of torch's own layers, which follow from its tensors."""
-    if operator_name(node) not in _LAYERS:
-        return False
     owner = module_of(node)
-    return owner is not None and has_fields(model.get_submodule(owner))
+    if owner is None:
+        return False
+    module = model.get_submodule(owner)
+    return isinstance(module, nn.MultiheadAttention) or (operator_name(node) in _LAYERS and has_fields(module))
 
 
 def apply_repairs(model: nn.Module, repairs: Iterable[Repair]) -> None:
