@@ -55,6 +55,11 @@ def test_one_shot_and_its_settings_survive_a_round_trip(tiny: nn.Module, example
     with pytest.raises(ContractError, match="build makes another network: .*'first.0.weight' is missing"):
         method.start(tiny, example, steps=4)
 
+    with pytest.raises(
+        ContractError, match=r"another network: 'first.0.weight' is \(.*float64\) there and \(.*float32"
+    ):
+        arm(begin=0.0, build=lambda: type(tiny)().double()).start(tiny, example, steps=4)
+
 
 class Scaled(nn.Module):
     """A parameter that no reset_parameters covers."""

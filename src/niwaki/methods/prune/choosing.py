@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from niwaki.errors import BudgetError, ContractError
+from niwaki.errors import BudgetError
 from niwaki.graph import Channels, planned_size
 from niwaki.methods.prune.allocation import Allocation, allocate
 from niwaki.methods.prune.budget import Counts, Target, fill, meet
@@ -99,7 +99,9 @@ def choose(problem: Problem) -> Choice:
 
     Raises:
         BudgetError: When the budget is out of reach, or the limits allow nothing.
-        ContractError: When a least width is asked of what the model does not have, or limits have no batches.
+        ContractError: When a least width is asked of what the model does not have.
+        SettingError: When limits and tasks don't fit.
+        DataError: When a task with a limit has no label.
     """
     allocation = _allocation(problem)
     sizes = _Sizes(problem.channels, allocation, Storage(problem.subject.model, problem.channels))
@@ -119,8 +121,7 @@ def least_sizes(problem: Problem) -> dict[str, int]:
 
 def _within_limits(problem: Problem, sizes: "_Sizes") -> tuple[Counts, bool]:
     subject = problem.subject
-    if subject.calibration is None:
-        raise ContractError("limits are kept on batches: give `tasks` with their losses and `data`")
+    assert subject.calibration is not None
     trial = Trial.of(subject.model, problem.channels, subject.calibration, problem.selection.limits)
     return shrink(sizes.allocation, trial, lambda each: sizes.of(each)["macs"]), True
 
