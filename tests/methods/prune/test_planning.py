@@ -161,9 +161,9 @@ def test_several_examples_and_tied_weights(example: Tensor) -> None:
 
 
 def test_no_budget_or_two_is_refused(example: Tensor) -> None:
-    with pytest.raises(SettingError, match="exactly one budget.*got 0"):
+    with pytest.raises(SettingError, match="exactly one goal.*got 0"):
         prune(Wide(), example)
-    with pytest.raises(SettingError, match="exactly one budget.*got 2"):
+    with pytest.raises(SettingError, match="exactly one goal.*got 2"):
         plan(Wide(), example, macs=0.5, budget=Budget(macs=0.5))
     with pytest.raises(SettingError, match="no option 'round_too'; .* did you mean 'round_to'"):
         plan(Wide(), example, macs=0.5, round_too=4)  # type: ignore[call-arg]  # the mistake under test

@@ -1,5 +1,6 @@
 """Silencing: a copy of a model whose channels are zero, to see what their loss would cost before anything is cut."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 
 import numpy as np
@@ -36,8 +37,13 @@ def silenced(model: nn.Module, channels: Channels, gone: NDArray[np.bool_]) -> n
     twin = deepcopy(model)
     with torch.no_grad():
         for name, tensor in named_tensors(twin):
-            for dim, labels in enumerate(channels.tensors.get(name, ())):
-                where = [] if labels is None else np.flatnonzero(gone[labels]).tolist()
-                if where:
-                    tensor.index_fill_(dim, torch.tensor(where, device=tensor.device), 0)
+            for dim, positions in _positions(channels, name, gone):
+                tensor.index_fill_(dim, torch.tensor(positions, device=tensor.device), 0)
     return twin
+
+
+def _positions(channels: Channels, name: str, gone: NDArray[np.bool_]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each dimension of a tensor that loses positions, with these."""
+    for dim, labels in enumerate(channels.tensors.get(name, ())):
+        if labels is not None and gone[labels].any():
+            yield dim, np.flatnonzero(gone[labels]).tolist()
