@@ -9,6 +9,7 @@ from pydantic import create_model
 from niwaki.balance.base import Balancer, balancers
 from niwaki.errors import Problem, SettingError
 from niwaki.settings import Settings
+from niwaki.settings.base import read_settings
 
 __all__ = ["check_scale", "make_balancer", "not_allowed"]
 
@@ -63,7 +64,7 @@ def make_balancer(given: Mapping[str, Any] | str) -> Balancer:
         name: (each.annotation, ... if each.default is each.empty else each.default)
         for name, each in inspect.signature(make).parameters.items()
     }
-    checked = create_model(str(kind), __base__=Settings, **fields)(**options)
+    checked = read_settings(create_model(str(kind), __base__=Settings, **fields), options)
     return make(**{name: getattr(checked, name) for name in fields})
 
 
