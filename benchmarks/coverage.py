@@ -146,7 +146,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[str]:
         lines.append(
             f"{kind}: {len(own)} measured; proved {_count(own, 'proved')}, as the user's own class "
             f"{sum(row.get('form') == 'module' for row in own)}, shapes kept {_count(own, 'shapes')}; Torch-Pruning "
-            f"runs on {sum(row.get('peer') in {'right', 'outputs cut', 'nothing cut'} for row in own)}, keeps the outputs of "
+            f"runs on {sum('peer_left' in row and 'peer_seconds' in row for row in own)}, keeps the outputs of "
             f"{sum(row.get('peer') == 'right' for row in own)}; over the {len(both)} both can do {ours:.0f} s against "
             f"{theirs:.0f} s"
         )

@@ -39,11 +39,17 @@ def size_demands(program: Program, values: dict[str, State]) -> Iterator[list[Cl
         call = program.calls.calls[number]
         if call.function == _FUSED:
             yield from _fused(nodes, values)
-        elif len(nodes) == 1 and operator_name(nodes[0]) in _SHAPED:
-            sizes = nodes[0].args[1]
-            if isinstance(sizes, list | tuple) and list(sizes) == list(call.integers):
-                for dim, integer in enumerate(call.integers):
-                    yield from _proportion(nodes[0], dim, integer, makers, values)
+        elif len(nodes) == 1 and _shaped_by(nodes[0], call.integers):
+            for dim, integer in enumerate(call.integers):
+                yield from _proportion(nodes[0], dim, integer, makers, values)
+
+
+def _shaped_by(node: fx.Node, integers: tuple[int, ...]) -> bool:
+    """Tell whether a call's integers are the sizes of what a node returns."""
+    if operator_name(node) not in _SHAPED:
+        return False
+    sizes = node.args[1]
+    return isinstance(sizes, list | tuple) and list(sizes) == list(integers)
 
 
 def _proportion(
