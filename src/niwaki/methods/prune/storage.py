@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from niwaki.graph import Channels
-from niwaki.graph.classes import Labels
+from niwaki.graph import Channels, Labels
 
 __all__ = ["Storage"]
 
