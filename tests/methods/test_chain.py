@@ -1,6 +1,6 @@
 """Chains: order, shares of the steps, finishing of one part before the next starts, resuming in the middle."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +13,7 @@ from niwaki.contract import Named
 from niwaki.errors import ContractError, SettingError
 from niwaki.methods import Chain, Method, Run, StructuredPruning
 from niwaki.methods.base import Stage
+from niwaki.settings import Budget
 
 LOG: list[str] = []
 
@@ -192,3 +193,13 @@ def test_shares_that_do_not_fit_are_refused(shares: tuple[float, ...], reason: s
 def test_only_the_parts_are_positional() -> None:
     with pytest.raises(SettingError, match="positional"):
         Chain([Noted()], (1.0,))  # type: ignore[call-arg]  # the mistake under test
+
+
+def test_a_chain_is_settled_with_its_last_part(make_net: Callable[[], nn.Module], example: Tensor) -> None:
+    half = StructuredPruning(budget=Budget(channels=0.75), round_to=4, begin=0.5)
+    model, run = Chain([half, half]).start(make_net(), example, steps=4)
+    optimizer, seen = torch.optim.SGD(run.parameter_groups(model, lr=0.0)), [run.settled]
+    for _ in range(4):
+        model = run.after_step(model, optimizer)
+        seen.append(run.settled)
+    assert seen == [False, False, False, True, True]
