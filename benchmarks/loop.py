@@ -131,11 +131,15 @@ def precision(batch: int, steps: int, rounds: int, seed: int) -> dict[str, Any]:
             variants[f"bare {name}"] = bare(batches, seed, bfloat16=half, channels_last=last)
             variants[f"fit {name}"] = fit(batches, seed, steps=steps, bfloat16=half, channels_last=last)
     found = interleaved(variants, rounds)
-    figures: dict[str, Any] = {}
-    for name in [each.removeprefix("bare ") for each in variants if each.startswith("bare")]:
-        figures[f"{name} ms"] = statistics.median(found[f"bare {name}"])
-        figures[f"{name} fit/bare"], figures[f"{name} spread"] = ratio(found, f"fit {name}", f"bare {name}")
-    return figures
+    kinds = [name.removeprefix("bare ") for name in variants if name.startswith("bare")]
+    ratios = [ratio(found, f"fit {kind}", f"bare {kind}") for kind in kinds]
+    return {
+        "kinds": ", ".join(kinds),
+        "bare ms": [statistics.median(found[f"bare {kind}"]) for kind in kinds],
+        "fit/bare": [median for median, _ in ratios],
+        "lowest": [low for _, (low, _) in ratios],
+        "highest": [high for _, (_, high) in ratios],
+    }
 
 
 def beside(batch: int, steps: int, rounds: int, seed: int) -> dict[str, Any]:
@@ -226,9 +230,8 @@ CELLS = [
     )
 ]
 
-_KINDS = ("float32", "float32 channels_last", "bf16", "bf16 channels_last")
 COLUMNS = {
-    "precision": tuple(f"{kind} {what}" for kind in _KINDS for what in ("ms", "fit/bare", "spread")),
+    "precision": ("kinds", "bare ms", "fit/bare", "lowest", "highest"),
     "beside": ("plain ms", "averaged copy", "averaged copy spread", "clipping", "clipping spread"),
     "workers": ("in the loop ms", "1 workers", "1 workers spread", "2 workers", "2 workers spread"),
     "memory": ("given back ms", "kept ms", "ratio", "spread", "faults given back", "faults kept"),
