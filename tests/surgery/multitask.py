@@ -166,6 +166,20 @@ class Functional(TwoHeads):
         return F.conv2d(torch.relu(F.conv2d(y, w / 6, padding=1)), self.masked * self.mask, padding=1)
 
 
+class Standardised(TwoHeads):
+    """A weight standardised by a batch norm without statistics, as in NFNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deep, self.gain = conv(8, 8), nn.Parameter(torch.ones(8))
+
+    def middle(self, y: Tensor) -> Tensor:
+        w: Tensor = self.deep.weight
+        rows = w.reshape(1, w.shape[0], -1)
+        w = F.batch_norm(rows, None, None, self.gain, training=True, momentum=0.0).reshape_as(w)
+        return F.relu(F.conv2d(y, w, self.deep.bias, padding=1))
+
+
 class Gated(TwoHeads):
     def __init__(self) -> None:
         super().__init__()
@@ -330,6 +344,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], Any, dict[str, int]]] = {
     "cross-stitch": (CrossStitch, image(), {"first": 8}),
     "a frozen trunk": (Frozen, image(), {"stem.0": 8}),
     "functional convolutions": (Functional, image(), {"stem.0": 8, "raw": 6, "standard": 7, "masked": 8}),
+    "standardised weights": (Standardised, image(), {"stem.0": 8, "deep": 8}),
     "gates by chunk": (Gated, image(), {"stem.0": 8, "deep": 6, "join": 8}),
     "tied parameters": (Tied, image(), {"stem.0": 8, "left": 6, "join": 8}),
     "parametrised modules": (Parametrised, image(), {"stem.0": 8, "normed": 6, "halved": 8}),

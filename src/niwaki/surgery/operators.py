@@ -92,6 +92,15 @@ def _layer_norm(step: Step) -> Any:
     return kept.scatter(step.call({**named, "input": part, "normalized_shape": list(part.shape[-rank:]), **cut}), dims)
 
 
+def _batch_norm(step: Step) -> Any:
+    """Take statistics over the kept positions of every other dimension, such as those of a standardised weight."""
+    named, kept = step.named(), step.source("input")
+    dims = [] if kept is None else [dim for dim in range(len(kept.labels)) if dim != 1]
+    if kept is None or not named["training"] or not kept.touched(dims):
+        return step.run()
+    return kept.scatter(step.call({**named, "input": kept.restrict(named["input"], dims)}), dims)
+
+
 def _group_norm(step: Step) -> Any:
     """Normalise groups of kept channels; groups of one channel go with it."""
     named, kept = step.named(), step.source("input")
@@ -195,6 +204,7 @@ RULES: dict[str, Callable[[Step], Any]] = {
     **dict.fromkeys(("_assert_tensor_metadata", "_assert_async", "_assert_scalar"), _nothing),
     **dict.fromkeys([f"max_pool{n}d_with_indices" for n in (1, 2, 3)], _pool),
     **dict.fromkeys([f"adaptive_max_pool{n}d" for n in (1, 2, 3)], _pool),
+    "batch_norm": _batch_norm,
     "group_norm": _group_norm,
     "scaled_dot_product_attention": _attention,
 }
