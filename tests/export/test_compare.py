@@ -92,6 +92,26 @@ def test_a_small_fault_in_one_task_is_named(tmp_path: Path, monkeypatch: pytest.
     assert result.agreement["depth"].max_difference == pytest.approx(0.01, rel=1e-3)
 
 
+def test_a_near_tie_that_float64_breaks_alike_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = FileAnswers.__call__
+
+    def rounding_otherwise(self: FileAnswers, tensors: list[Tensor]) -> list[Tensor]:
+        """Break ties as a runtime does that sums in another order: the later one wins."""
+        slope = torch.linspace(1.0, 1.0 + 1e-5, tensors[0].shape[-1])
+        return answers(self, [tensors[0] * slope])
+
+    class Places(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            pooled, places = nn.functional.max_pool2d(x, 2, return_indices=True)
+            return nn.functional.max_unpool2d(pooled, places, [2, 2])
+
+    tied = torch.rand(2, 3, 8, 4).repeat_interleave(2, dim=-1)
+    monkeypatch.setattr(FileAnswers, "__call__", rounding_otherwise)
+    result = export(Places(), torch.randn(2, 3, 8, 8), tmp_path / "model.onnx", data=[(tied, {})])
+    assert (result.counted, result.tried) == (3, 4)
+    assert 0.05 < result.agreement["output"].own_differing < 0.3  # half of the places of one input in four
+
+
 def test_other_batch_sizes_are_tried(tmp_path: Path) -> None:
     result = export(nn.Conv2d(3, 2, 1), torch.randn(2, 3, 4, 4), tmp_path / "model.onnx")
     assert result.batches == (2, 3, 1)

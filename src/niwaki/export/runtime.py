@@ -16,6 +16,7 @@ from niwaki.export.calls import FlatCall
 __all__ = ["FileAnswers", "OwnAnswers", "session"]
 
 _SILENT = 3  # ONNX Runtime's log level: errors only
+_ROUNDING = 1e-6  # relative; what summing some hundred products in another order comes to in float32
 
 
 def session(path: str | Path, threads: int) -> Any:
@@ -94,6 +95,16 @@ class OwnAnswers:
         """Return the model's answers."""
         with torch.no_grad():
             return list(self._port(list(tensors)))
+
+    def shaken(self, tensors: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+        """Return the answers to inputs that are moved by about as much as a runtime rounds on its way."""
+        moved = [
+            each * (1 + _ROUNDING * torch.randn(each.shape, generator=generator, dtype=each.dtype))
+            if each.is_floating_point()
+            else each
+            for each in tensors
+        ]
+        return self(moved)
 
     def exact(self, tensors: Sequence[Tensor]) -> list[Tensor] | None:
         """Return the answers of the model's float64 copy, or None where it does not run in float64."""
