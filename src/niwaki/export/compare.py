@@ -232,7 +232,7 @@ def _notes(counted: int, flipped: int, tried: int) -> tuple[str, ...]:
     if counted < _WANTED <= tried:
         notes.append(
             f"only {counted} of {tried} inputs count: on the others the model's own float32 answers are not those of "
-            "float64, so the share of differing elements is reported"
+            "float64, or of inputs a rounding away, so the share of differing elements is reported"
         )
     if flipped:
         notes.append(f"on {flipped} inputs a near-tie was decided the other way in ONNX Runtime; they do not count")

@@ -14,8 +14,8 @@ class Agreement(RecordBase):
         max_difference: Largest absolute difference over the inputs that count; over all inputs when none counts.
         scale: Largest absolute answer of the model on those inputs.
         differing: Share of elements, over all inputs tried, that differ by more than the tolerance.
-        own_differing: Share of elements in which the model's float32 answers differ so from its own float64 answers,
-            which are asked for where the file differs.
+        own_differing: Share of elements in which the model's answers differ so from its own in float64 or, where the
+            program chooses, a few roundings off; these are asked for where the file differs.
         metrics: Metric to (the model's value, the file's value), where labelled data and an evaluation were given.
     """
 
@@ -39,8 +39,8 @@ class ExportResult(RecordBase):
         batch_reason: Why the batch is fixed; empty when it is dynamic.
         bytes: Size on disk.
         checked: Whether the answers were compared.
-        counted: Inputs the file is judged by: its answers are the model's, or must be, because the model's own float32
-            and float64 answers agree.
+        counted: Inputs the file is judged by: its answers are the model's, or must be, because the model agrees with
+            itself there.
         tried: Inputs drawn.
         batches: Batch sizes that were run.
         agreement: Output to its comparison.

@@ -1,4 +1,4 @@
-"""The exported file in ONNX Runtime, and the model's own answers in float32 and float64."""
+"""The exported file in ONNX Runtime, and the model's own answers: as they are, in float64, a few roundings off."""
 
 import copy
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ class FileAnswers:
 
 
 class OwnAnswers:
-    """The model's answers, in its own precision and in float64.
+    """The model's answers, in its own precision, in float64, and a few roundings off.
 
     Args:
         port: The model behind a flat list of tensors.

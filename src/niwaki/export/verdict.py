@@ -12,7 +12,7 @@ from niwaki.export.result import Agreement
 __all__ = ["COUNTS_TO", "Trial", "Verdict", "compare_one", "judge"]
 
 COUNTS_TO = 1e-4
-"""An input counts when the model's own float32 and float64 answers agree to this, as a fraction of max(1, largest)."""
+"""An input counts when the model's own answers agree to this, as a fraction of max(1, largest)."""
 
 _SHARE = 0.01  # elements that a near-tie may move without anybody being at fault
 _TIMES = 3.0  # and how many times more than the model's own float noise
@@ -24,10 +24,10 @@ class Trial:
 
     Attributes:
         difference: Largest absolute difference between the file and the model, over finite answers.
-        own_difference: The same between the model and its float64 copy; infinite where an answer is not finite.
+        own_difference: The same between two answers of the model; infinite where one is not finite.
         scale: Largest absolute finite answer.
         differing: Elements of the file that differ by more than the tolerance.
-        own_differing: Elements of the model's answer that differ so from its float64 copy.
+        own_differing: Elements of the model's answer that differ so from its other answer.
         elements: Number of elements.
         tolerance: Largest difference allowed, as a fraction of max(1, scale).
     """
@@ -66,7 +66,7 @@ def compare_one(file: Tensor, own: Tensor, exact: Tensor, tolerance: float) -> T
     Args:
         file: The exported file's answer.
         own: The model's answer, the same shape.
-        exact: Its float64 answer, the same shape.
+        exact: Its answer in float64, or a few roundings off, the same shape.
         tolerance: Largest difference allowed, as a fraction of max(1, largest answer).
 
     Returns:
@@ -139,7 +139,7 @@ def _accept(name: str, counted: Sequence[Trial], others: Sequence[Trial]) -> Non
         own = sum(each.own_differing for each in others) / sum(each.elements for each in others)
         raise ExportError(
             f"the exported file answers {name!r} differently in {_share(others):.1%} of the elements; the model itself "
-            f"differs between float32 and float64 in {own:.1%}. Nothing was written; check=False writes it unchecked"
+            f"differs from itself in {own:.1%}. Nothing was written; check=False writes it unchecked"
         )
 
 
