@@ -31,6 +31,13 @@ class Watcher(Silent):
             raise KeyboardInterrupt
 
 
+def test_what_the_method_cannot_do_is_told_before_any_training(tmp_path: Path, tiny_text: str) -> None:
+    recipe = parse_recipe(tiny_text, overrides=["method.rounds=9"])
+    with pytest.raises(ContractError, match="9 rounds between"):
+        run_recipe(recipe, tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
 def test_a_run_leaves_everything_behind(finished: Finished) -> None:
     folder, record = finished
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}

@@ -346,6 +346,18 @@ def test_bars_draw_and_note(terminal: bool) -> None:
     bars.end()
 
 
+def test_a_bar_that_has_ended_makes_room_for_the_next() -> None:
+    text = io.StringIO()
+    with Bars(Console(file=text, force_terminal=True, width=120)) as bars:
+        for stage in ("first", "second"):
+            bars.begin(stage, 1)
+            bars.advance()
+            bars.end()
+    last = text.getvalue().rsplit("\x1b[2K", 1)[-1]
+    assert "second" in last
+    assert "first" not in last
+
+
 def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     watch = Silent()
     watch.begin("training", 1)

@@ -8,11 +8,10 @@ from torch import nn
 
 from niwaki.measure import measure
 from niwaki.recipes.recipe import Recipe
-from niwaki.recipes.samples import head, longest, size
+from niwaki.recipes.samples import head, size
 from niwaki.recipes.workplace import Workplace, open_workplace
 from niwaki.records import Cost
 from niwaki.train import Progress, Silent, Training, evaluate, fit
-from niwaki.train.loader import open_batches
 
 __all__ = ["Forecast", "forecast"]
 
@@ -77,9 +76,7 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
     watch.note("opening the data, tracing the network and timing a few steps")
     place = open_workplace(recipe, watch)
     dense = place.build()
-    data = open_batches(place.splits.train, recipe.finetune, place.tasks, shuffle=True).peek()
-    steps = _steps(place, recipe.finetune)
-    started, run = recipe.method.start(dense, place.example(dense), place.tasks, steps=steps, data=data)
+    started, run = place.start(dense)
     small = run.finish(started)
     stages = {"dense": (dense, recipe.training), "control": (dense, recipe.finetune), "small": (small, recipe.finetune)}
     if not recipe.control:
@@ -87,14 +84,14 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
     costs = {model: measure(model, place.example(model), tasks=place.names) for model in (dense, small)}
     per_sample = _seconds_per_sample(place, dense)
     seconds = {
-        stage: _steps(place, training) * _seconds_per_step(place, model, training)
+        stage: place.steps(training) * _seconds_per_step(place, model, training)
         + _validations(place, training) * size(place.splits.val) * per_sample
         for stage, (model, training) in stages.items()
     }
     checkpoints = sum(costs[model].whole.bytes * _COPIES for model, _ in stages.values())
     files = costs[dense].whole.bytes + 2 * costs[small].whole.bytes
     return Forecast(
-        steps={stage: _steps(place, training) for stage, (_, training) in stages.items()},
+        steps={stage: place.steps(training) for stage, (_, training) in stages.items()},
         seconds=seconds | {"measuring": _TRIPS * size(place.measured[1]) * per_sample + _EXPORT_SECONDS},
         disk_bytes=checkpoints + files + recipe.data.cache_bytes,
         dense=costs[dense],
@@ -109,16 +106,7 @@ def _samples(place: Workplace) -> dict[str, int]:
 
 
 def _validations(place: Workplace, training: Training) -> int:
-    return ceil(_steps(place, training) / _steps_per_epoch(place, training) / training.eval_every)
-
-
-def _steps_per_epoch(place: Workplace, training: Training) -> int:
-    batches = max(1, longest(place.splits.train) // training.batch_size)  # a last batch that is not full is dropped
-    return ceil(batches / training.accumulate)
-
-
-def _steps(place: Workplace, training: Training) -> int:
-    return training.total_steps(_steps_per_epoch(place, training))
+    return ceil(place.steps(training) / place.steps_per_epoch(training) / training.eval_every)
 
 
 def _seconds_per_step(place: Workplace, model: nn.Module, training: Training) -> float:

@@ -57,6 +57,9 @@ class _Job:
 
     def work(self) -> Record:
         """Do every step; a training that a stopped run finished is taken from its checkpoint."""
+        if not self.resume:
+            self.progress.note("trying the method on the untrained network")
+            self.place.start(self.place.build())  # what it can't do is told before the long work
         parent = self._fit("dense", self.place.build())
         control = self._fit("control", parent.model) if self.recipe.control else None
         dense = parent.model if control is None else control.model

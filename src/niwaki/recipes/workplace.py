@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import torch
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 from niwaki.contract import Example, answers_all, as_examples, is_routed, route
 from niwaki.data import Sample, Split, Splits
 from niwaki.errors import ContractError
+from niwaki.methods import Run
 from niwaki.recipes.recipe import Recipe
-from niwaki.recipes.samples import first_target, spread
+from niwaki.recipes.samples import first_target, longest, spread
 from niwaki.tasks import Task, build_tasks
-from niwaki.train import Progress
+from niwaki.train import Progress, Training
+from niwaki.train.loader import open_batches
 
 __all__ = ["Workplace", "open_workplace"]
 
@@ -79,6 +82,33 @@ class Workplace:
             return torch.rand(size, *like.shape[1:], generator=generator)
 
         return [example.map(drawn) for example in as_examples(self.example(model))]
+
+    def steps_per_epoch(self, training: Training) -> int:
+        """Return the optimizer steps of one pass through the training data; a batch that is not full is dropped."""
+        batches = max(1, longest(self.splits.train) // training.batch_size)
+        return ceil(batches / training.accumulate)
+
+    def steps(self, training: Training) -> int:
+        """Return the optimizer steps of a whole training."""
+        return training.total_steps(self.steps_per_epoch(training))
+
+    def start(self, dense: nn.Module) -> tuple[nn.Module, Run]:
+        """Begin the method on a network, as the run will; what it can't do, it says here.
+
+        Args:
+            dense: The network; it stays as it is.
+
+        Returns:
+            The model to train, and the method's run.
+
+        Raises:
+            BudgetError: When the budget is out of reach; the message names the smallest reachable.
+            ContractError: When the method's schedule doesn't fit into the steps.
+        """
+        recipe = self.recipe
+        data = open_batches(self.splits.train, recipe.finetune, self.tasks, shuffle=True).peek()
+        steps = self.steps(recipe.finetune)
+        return recipe.method.start(dense, self.example(dense), self.tasks, steps=steps, data=data)
 
     def scenes(self) -> Iterator[tuple[str, Sample]]:
         """Yield the samples that are drawn, spread over the measured split, each with a name."""

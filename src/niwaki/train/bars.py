@@ -42,6 +42,7 @@ class Bars:
             disable=not self.console.is_terminal,
         )
         self._open: list[TaskID] = []
+        self._ended: TaskID | None = None
 
     def __enter__(self) -> Self:
         self._rich.start()
@@ -62,6 +63,9 @@ class Bars:
             total: Number of parts, or None.
             done: Parts done before.
         """
+        if self._ended is not None:
+            self._rich.remove_task(self._ended)
+            self._ended = None
         self._open.append(self._rich.add_task(what, total=total, completed=done, values=""))
 
     def advance(self, count: int = 1, **values: float) -> None:
@@ -86,10 +90,11 @@ class Bars:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def end(self) -> None:
-        """Close the innermost bar: a nested one goes away, the outermost stays as it ended."""
+        """Close the innermost bar: a nested one goes away, the outermost stays as it ended until another begins."""
         if self._open:
             task = self._open.pop()
             if self._open:
                 self._rich.remove_task(task)
             else:
                 self._rich.stop_task(task)
+                self._ended = task
