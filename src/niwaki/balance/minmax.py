@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from niwaki.balance.base import Balancer, balancers, stacked
-from niwaki.balance.normalise import LossScale, Normalise
+from niwaki.balance.base import balancers, stacked
+from niwaki.balance.normalise import Normalise
 from niwaki.balance.options import not_allowed
-from niwaki.balance.roster import Roster
+from niwaki.balance.scaled import ScaledBalancer
 from niwaki.balance.simplex import project_simplex
 
 __all__ = ["MinMax", "ascend"]
@@ -45,7 +45,7 @@ def ascend(weights: Tensor, losses: Tensor, *, gamma: float, beta: float) -> Ten
 
 @balancers.register("min_max")
 @balancers.register("MinMax")
-class MinMax(Balancer):
+class MinMax(ScaledBalancer):
     """Min-max weighting: training protects the task that does worst (Guo et al., Neurocomputing 650:130865, 2025).
 
     The weights `w` maximise `sum_t w_t F_t - gamma/2 |w - 1/K|^2` over the simplex while the model minimises
@@ -87,7 +87,7 @@ class MinMax(Balancer):
         cadence: Cadence = "ema",
         decay: float = 0.9,
     ) -> None:
-        super().__init__()
+        super().__init__(normalise)
         if not 0 <= gamma < math.inf:
             raise not_allowed(self.kind, "gamma", gamma, "a number of at least 0")
         if not gamma / 2 < beta < math.inf:
@@ -97,29 +97,22 @@ class MinMax(Balancer):
         if not 0 <= decay < 1:
             raise not_allowed(self.kind, "decay", decay, "in [0, 1)")
         self.gamma, self.beta, self.cadence, self.decay = float(gamma), float(beta), cadence, float(decay)
-        self._scale = LossScale(self.kind, normalise)
-        self.reset()
+        self._forget()
 
     def describe(self) -> dict[str, Any]:
         """Return ``kind`` and the options."""
-        options = {"gamma": self.gamma, "beta": self.beta, "normalise": self._scale.normalise}
-        return {"kind": self.kind, **options, "cadence": self.cadence, "decay": self.decay}
+        options = {"gamma": self.gamma, "beta": self.beta, "cadence": self.cadence, "decay": self.decay}
+        return {**super().describe(), **options}
 
     def reset(self) -> None:
         """Start anew: equal weights, no losses seen, no reference."""
-        self._roster = Roster()
+        super().reset()
+        self._forget()
+
+    def _forget(self) -> None:
         self._simplex = torch.zeros(0)
         self._seen = torch.zeros(0)
         self._due = True
-        self._scale.reset()
-
-    def refer(self, losses: Mapping[str, float]) -> None:
-        """Set what ``normalise="reference"`` divides by.
-
-        Args:
-            losses: Task name to the loss of a reference, such as the dense or the single-task model.
-        """
-        self._scale.refer(losses)
 
     @property
     def simplex(self) -> dict[str, float]:
@@ -155,11 +148,10 @@ class MinMax(Balancer):
         self._seen = seen.index_copy(0, rows, moved)
 
     def _state(self) -> dict[str, Any]:
-        learned = {"simplex": self._simplex.clone(), "seen": self._seen.clone()}
-        return {"tasks": list(self._roster.tasks), **learned, "due": self._due, "scale": self._scale.state()}
+        learned = {"simplex": self._simplex.clone(), "seen": self._seen.clone(), "due": self._due}
+        return {**super()._state(), **learned}
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        self._roster = Roster(state["tasks"])
+        super()._load(state)
         self._simplex, self._seen = state["simplex"].clone(), state["seen"].clone()
         self._due = bool(state["due"])
-        self._scale.load(state["scale"])

@@ -1,22 +1,21 @@
 """Smooth Tchebycheff: the largest loss, made smooth."""
 
 import math
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from niwaki.balance.base import Balancer, balancers, stacked
-from niwaki.balance.normalise import LossScale, Normalise
+from niwaki.balance.base import balancers, stacked
+from niwaki.balance.normalise import Normalise
 from niwaki.balance.options import not_allowed
-from niwaki.balance.roster import Roster
+from niwaki.balance.scaled import ScaledBalancer
 
 __all__ = ["STCH"]
 
 
 @balancers.register("smooth_tchebycheff")
 @balancers.register("STCH")
-class STCH(Balancer):
+class STCH(ScaledBalancer):
     """The smooth maximum `T mu log sum_t exp(F_t / mu)` of the losses over their scales (arXiv 2402.19078, equation 5).
 
     Its weights are `T softmax(F / mu)`, those of `MinMax` with an entropy for its square and without memory.
@@ -39,29 +38,14 @@ class STCH(Balancer):
     kind: ClassVar[str] = "STCH"
 
     def __init__(self, *, mu: float = 0.5, normalise: Normalise = "initial") -> None:
-        super().__init__()
+        super().__init__(normalise)
         if not 0 < mu < math.inf:
             raise not_allowed(self.kind, "mu", mu, "a number above 0")
         self.mu = float(mu)
-        self._scale = LossScale(self.kind, normalise)
-        self._roster = Roster()
 
     def describe(self) -> dict[str, Any]:
         """Return ``kind`` and the options."""
-        return {"kind": self.kind, "mu": self.mu, "normalise": self._scale.normalise}
-
-    def reset(self) -> None:
-        """Forget the scales that were learned."""
-        self._roster = Roster()
-        self._scale.reset()
-
-    def refer(self, losses: Mapping[str, float]) -> None:
-        """Set what ``normalise="reference"`` divides by.
-
-        Args:
-            losses: Task name to the loss of a reference, such as the dense or the single-task model.
-        """
-        self._scale.refer(losses)
+        return {**super().describe(), "mu": self.mu}
 
     def _combine(self, losses: dict[str, Tensor]) -> Tensor:
         values = stacked(losses)
@@ -70,10 +54,3 @@ class STCH(Balancer):
         heights = values / scales / self.mu
         weights = len(losses) * heights.softmax(0) / scales
         return self._sloped(losses, weights, len(losses) * self.mu * heights.logsumexp(0))
-
-    def _state(self) -> dict[str, Any]:
-        return {"tasks": list(self._roster.tasks), "scale": self._scale.state()}
-
-    def _load(self, state: Mapping[str, Any]) -> None:
-        self._roster = Roster(state["tasks"])
-        self._scale.load(state["scale"])
