@@ -48,7 +48,7 @@ def plan_in_time(subject: Subject, selection: Selection, turn: Round) -> Planned
     whole = planned_at(2**62)
     if dense_ms <= budget.amount:
         return _told(whole, budget, dense_ms, dense_ms)
-    best, best_ms = planned_at(least), 0.0
+    best = planned_at(least)
     best_ms = _timed(best, subject, budget)
     if best_ms > budget.amount:
         raise BudgetError(

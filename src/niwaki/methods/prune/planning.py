@@ -135,8 +135,9 @@ def _selection(model: nn.Module, options: PlanOptions) -> Selection:
     goals = len(units) + ("budget" in values) + ("limits" in values)
     if goals != 1:
         raise SettingError(
-            "pruning needs exactly one goal: what may stay (channels=0.5, params=2_000_000, macs=0.5 or "
-            f"budget=nw.Budget(...)) or what each task may lose (limits={{'depth': 0.02, '*': 0.05}}); got {goals}"
+            "pruning needs exactly one goal: what may stay (channels=0.5, params=2_000_000, macs=0.5, "
+            f"bytes=0.5 or budget=nw.Budget(...)) or what each task may lose (limits={{'depth': 0.02, '*': 0.05}}); "
+            f"got {goals}"
         )
     if units:
         values["budget"] = Budget(**units)

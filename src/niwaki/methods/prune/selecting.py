@@ -92,8 +92,11 @@ def _asked(selection: Selection, turn: Round) -> str:
         f"{name}={value}" for name in ("allocation", "scope") if (value := getattr(selection, name)) not in _PLAIN
     ]
     least = [f"widths={dict(selection.widths)}"] if selection.widths else []
-    steps = f", {turn.remove} channels" if turn.remove is not None else ""
-    rounds = f"round {turn.number} of {turn.of}" if turn.remove is None else f"round {turn.number}{steps}"
+    rounds = f"round {turn.number}" if turn.steps_by_channels else f"round {turn.number} of {turn.of}"
+    if turn.steps_by_channels:
+        rounds += (
+            f", {turn.remove:.0%} of the channels" if isinstance(turn.remove, float) else f", {turn.remove} channels"
+        )
     sizes = [f"round_to={selection.round_to}", f"floor={selection.floor}"]
     return ", ".join([goal, f"criterion={criterion}", *others, *sizes, *least, *([rounds] if turn.of > 1 else [])])
 

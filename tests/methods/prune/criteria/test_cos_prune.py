@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from niwaki.errors import ContractError
+from niwaki.errors import BudgetError, ContractError
 from niwaki.graph import Channels, find_channels, trace
-from niwaki.methods import CosPrune, Taylor
+from niwaki.methods import Blend, CosPrune, Taylor
+from niwaki.methods.prune import plan
 from niwaki.methods.prune.calibration import Calibration
 from niwaki.methods.prune.criteria import Scores, mean_pairwise_cosine, slice_products
 from niwaki.methods.prune.criteria.cos_prune import CosEvidence
-from niwaki.tasks import Task, task_losses
+from niwaki.tasks import Regression, Task, task_losses
 
 Make = Callable[[], nn.Module]
 
@@ -207,6 +208,30 @@ def test_inputs_of_their_own_give_the_same_as_one_input(
     apart = {task.name: (x, targets[task.name]) for task in tasks}
     first, second = (scored(net, channels, Calibration(tuple(tasks), (each,))) for each in ((x, targets), apart))
     np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+@pytest.mark.parametrize("criterion", [CosPrune(), Taylor(), Blend()])
+def test_batches_without_labels_are_no_batches(net: nn.Module, channels: Channels, criterion: Any) -> None:
+    evidence = criterion.gather(channels)
+    evidence.see({}, {})
+    with pytest.raises(ContractError, match="there were none: give"):
+        criterion.score(net, channels, evidence)
+
+
+def test_a_model_with_nothing_to_prune_says_so() -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 1, 1)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"a": self.a(x), "b": self.b(x)}
+
+    x = torch.rand(2, 3, 4, 4)
+    tasks = [Regression(name=name) for name in ("a", "b")]
+    data = [(x, {"a": torch.rand(2, 2, 4, 4), "b": torch.rand(2, 1, 4, 4)})]
+    with pytest.raises(BudgetError, match="no group of channels can shrink"):
+        plan(Heads(), x, tasks=tasks, data=data, criterion=CosPrune(), channels=0.5)
 
 
 def test_without_batches_it_is_refused(net: nn.Module, channels: Channels) -> None:

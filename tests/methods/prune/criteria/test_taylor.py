@@ -90,7 +90,7 @@ def test_a_task_counts_no_more_for_its_units(
     net: nn.Module, channels: Channels, calibration: Calibration, how: Literal["mean", "max", "min", "vote"]
 ) -> None:
     evidence, louder = TaylorEvidence(channels), TaylorEvidence(channels)
-    parameters = {name: net.get_parameter(name) for name in evidence.parameters}
+    parameters = {name: net.get_parameter(name).double() for name in evidence.parameters}
     gradients = {
         task: {name: torch.randn_like(each, requires_grad=False) for name, each in parameters.items()}
         for task in ("near", "far")

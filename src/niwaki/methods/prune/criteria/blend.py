@@ -30,7 +30,7 @@ class _Evidences(Evidence):
     def see(self, parameters: Mapping[str, Tensor], gradients: Gradients) -> None:
         for each in self._some:
             each.see(parameters, gradients)
-        self.batches += 1
+        self.batches += bool(gradients)
 
     def state_dict(self) -> dict[str, Any]:
         return {"batches": self.batches, "of": [each.state_dict() for each in self._some]}

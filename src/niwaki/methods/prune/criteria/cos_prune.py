@@ -132,7 +132,8 @@ class CosEvidence(Evidence):
         self, parameters: Mapping[str, Tensor], gradients: Gradients, tasks: list[str]
     ) -> tuple[Tensor, Tensor]:
         """Return inner products by class, ``[tasks, tasks, classes]``, and which tasks reach it."""
-        products, reached = None, None
+        products = torch.zeros(len(tasks), len(tasks), self._channels.count, dtype=torch.float64)
+        reached = torch.zeros(len(tasks), self._channels.count, dtype=torch.bool)
         for place in self._rows:
             name, dim = place
             own = [gradients[task].get(name) for task in tasks]
@@ -140,10 +141,8 @@ class CosEvidence(Evidence):
             part = over_classes(self._channels, place, slice_products(some, dim), cache=self._cache)
             here = torch.tensor([each is not None for each in own], device=some.device)
             bears = over_classes(self._channels, place, part.new_ones(some.shape[dim + 1]), cache=self._cache) > 0
-            products = part if products is None else products + part
-            reached = here[:, None] & bears if reached is None else reached | (here[:, None] & bears)
-        assert products is not None
-        assert reached is not None
+            products = products.to(part) + part
+            reached = reached.to(part.device) | (here[:, None] & bears)
         return products, reached
 
 

@@ -71,7 +71,7 @@ class TaylorEvidence(Evidence):
                 total = change if total is None else total + change
         if total is not None:
             self._add(_ALL, total)
-        self.batches += 1
+        self.batches += bool(gradients)
 
     def table(self) -> NDArray[np.float64]:
         """Return each task's mean scores, ``[tasks, classes]``; NaN where a task's loss does not reach a class."""
