@@ -128,6 +128,20 @@ class Strict(nn.Module):
         return self.head(x).view(-1, self.width)
 
 
+@pytest.mark.parametrize(
+    ("layer", "modes"),
+    [
+        (nn.BatchNorm2d(4), [False]),
+        (nn.InstanceNorm2d(4), [False]),
+        (nn.InstanceNorm2d(4, track_running_stats=True), [False, True]),
+        (nn.RReLU(), [False, True]),
+    ],
+)
+def test_layers_that_train_in_their_own_way_are_read_in_both_modes(layer: nn.Module, modes: list[bool]) -> None:
+    programs = trace(nn.Sequential(nn.Conv2d(3, 4, 1), layer), torch.rand(2, 3, 4, 4)).programs
+    assert [each.training for each in programs] == modes
+
+
 def test_calls_are_watched_where_the_code_lets_them() -> None:
     class Loose(Strict):
         def forward(self, x: Tensor) -> Any:

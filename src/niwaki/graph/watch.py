@@ -180,11 +180,21 @@ def noted_calls(watch: CallWatch, graph: fx.Graph) -> Calls:
     return Calls(watch.calls, {name: number for name, number in notes.items() if number is not None})
 
 
+def _has_two_ways(module: nn.Module) -> bool:
+    """Tell whether a layer of torch's own does more in train mode than a batch norm or a dropout layer does."""
+    if isinstance(module, nn.modules.instancenorm._InstanceNorm):  # noqa: SLF001 - the root of its kinds has no other name
+        return bool(module.track_running_stats)
+    if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
+        return float(module.dropout) > 0
+    return isinstance(module, nn.RReLU)
+
+
 @contextmanager
 def mode_readers() -> Iterator[set[str]]:
     """Note whose code asks for the mode of a module, torch's own layers apart.
 
-    Where nobody does, train mode differs from eval mode in nothing but norms and dropouts.
+    Where nobody does, train mode differs from eval mode in nothing but batch norms and dropouts. Torch's layers that
+    differ in more count as code that asks.
 
     Yields:
         Names of the Python modules whose code read ``training``.
@@ -200,7 +210,7 @@ def mode_readers() -> Iterator[set[str]]:
 
     def read(module: nn.Module) -> bool:
         asking = str(sys._getframe(1).f_globals.get("__name__"))  # noqa: SLF001 - there is no other way to know who asks
-        if asking.partition(".")[0] != "torch":
+        if asking.partition(".")[0] != "torch" or _has_two_ways(module):
             readers.add(asking)
         mode: bool = module.__dict__["training"]
         return mode
