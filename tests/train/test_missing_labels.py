@@ -301,6 +301,19 @@ def test_samples_with_keywords_are_stacked_too() -> None:
         collate([rows[0], (Example(torch.ones(3), mask=np.ones(2), scale=2.0, task="b"), {})])
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (Example(torch.ones(1)), Example(torch.ones(1), scale=2.0)),
+        (Example(torch.ones(1), scale=2.0), Example(torch.ones(1))),
+        ((torch.ones(1),), (torch.ones(1), torch.ones(1))),
+    ],
+)
+def test_samples_that_are_called_differently_are_refused(inputs: Any) -> None:
+    with pytest.raises(DataError, match="called with different inputs: .*; give every sample the same ones"):
+        collate([(each, {}) for each in inputs])
+
+
 def test_a_task_that_no_sample_of_a_batch_has_is_missing_from_it() -> None:
     assert collate([(torch.zeros(1), {}), (torch.zeros(1), {"age": None})], [Regression(name="age")])[1] == {}
 

@@ -49,12 +49,26 @@ def collate(samples: Sequence[Any], tasks: Sequence[Task] = ()) -> Any:
 
 
 def _inputs(given: list[Any]) -> Any:
+    forms = dict.fromkeys(_form(each) for each in given)
+    if len(forms) > 1:
+        raise DataError(
+            f"samples of one batch are called with different inputs: {' and '.join(forms)}; give every sample the same "
+            "ones"
+        )
     if isinstance(given[0], tuple):  # several inputs: torch would make a list of them, which means several paths
         return Example(*(default_collate(list(each)) for each in zip(*given, strict=True)))
     if isinstance(given[0], Example):
         args = [_value(list(each)) for each in zip(*(x.args for x in given), strict=True)]
         return Example(*args, **{key: _value([x.kwargs[key] for x in given]) for key in given[0].kwargs})
     return default_collate(given)
+
+
+def _form(given: Any) -> str:
+    if isinstance(given, tuple):
+        return f"{len(given)} of a tuple"
+    if isinstance(given, Example):
+        return f"Example of {len(given.args)} and {sorted(given.kwargs)}"
+    return "one input"
 
 
 def _value(given: list[Any]) -> Any:
