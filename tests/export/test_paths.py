@@ -113,6 +113,13 @@ def test_labelled_data_by_task_or_together_is_compared_on(model: Routed, tmp_pat
         assert result.agreement["near"].metrics["mae"] == pytest.approx((own, own), rel=1e-4)
 
 
+def test_data_needs_a_task_for_each_path(model: Routed, tmp_path: Path) -> None:
+    data = [(torch.rand(4, 6), {"near": torch.rand(4, 1)})]
+    with pytest.raises(ContractError, match=r"2 paths with 0 tasks named can't be compared on data; name one task"):
+        export(model, own_inputs(), tmp_path / "m.onnx", data=data)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_answers_otherwise_is_refused_by_the_name_of_the_task(
     model: Routed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

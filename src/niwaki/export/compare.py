@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from niwaki.contract import as_examples, read_batch, route
-from niwaki.errors import ExportError
+from niwaki.errors import ContractError, ExportError
 from niwaki.export.calls import Call, FlatCall, read_call
 from niwaki.export.inputs import draw_like, with_batch
 from niwaki.export.result import Agreement
@@ -162,6 +162,11 @@ def _read(raw: Any, port: FlatCall, call: Call) -> tuple[Call, Mapping[str, Any]
     given = as_examples(inputs)
     if len(call.examples) == 1:
         return read_call(port.model, given[0]), targets
+    if len(tasks) != len(call.examples):
+        raise ContractError(
+            f"{len(call.examples)} paths with {len(tasks)} tasks named can't be compared on data; name one task for "
+            "each path with tasks=[...], or leave data out"
+        )
     given = given if len(given) > 1 else given * len(tasks)
     paths = [route(port.model, each, task) for each, task in zip(given, tasks, strict=True)]
     return read_call(port.model, *paths, labels=tasks), targets
