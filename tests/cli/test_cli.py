@@ -138,6 +138,7 @@ def test_plan_shows_every_group_or_tells_of_one(finished: Finished, tmp_path: Pa
     assert Plan.from_json((tmp_path / "p.json").read_text()).reached["macs"] <= 0.6
     name = Plan.from_json((tmp_path / "p.json").read_text()).groups[0].name
     assert "channels" in call("plan", str(finished[0]), "--why", name)
+    assert "asked: channels=0.5" in call("plan", str(finished[0]), "--set", "round_to=4")
     for wrong in ("macs", "macs={"):
         assert "write NAME=VALUE" in shell("plan", str(finished[0]), "--set", wrong).stderr
 

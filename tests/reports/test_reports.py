@@ -1,5 +1,6 @@
 import base64
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,10 @@ def test_sensitivity_is_drawn_group_by_task(record: Record) -> None:
     assert list(figure.data[0].z[1]) == [25.0, -50.0]
     assert figure.data[0].zmax == 50
     assert sensitivity_chart(None) is None
+    endless = table.model_copy(
+        update={"groups": (rows[1].model_copy(update={"rise": dict.fromkeys(table.losses, math.inf)}),)}
+    )
+    assert sensitivity_chart(endless) is not None
 
 
 def test_cuts_are_tabled(record: Record) -> None:

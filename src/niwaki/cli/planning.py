@@ -30,12 +30,17 @@ def plan(
     from niwaki.methods.prune import plan as make
     from niwaki.recipes.subject import open_subject
 
-    chosen = _read(options or ["channels=0.5"])
+    chosen = _read(options or [])
+    if not chosen.keys() & _GOALS:
+        chosen["channels"] = 0.5
     subject = open_subject(target, weights=weights, shape=sizes_of(shape))
     found = make(next(iter(subject.models.values())), subject.example, tasks=subject.tasks, **chosen)
     screen().print(found.why(why) if why else str(found), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         write_atomically(out, found.to_json(indent=2))
+
+
+_GOALS = {"channels", "params", "macs", "bytes", "latency_ms", "budget", "limits"}
 
 
 def _read(options: list[str]) -> dict[str, Any]:

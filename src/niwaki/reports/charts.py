@@ -106,7 +106,7 @@ def sensitivity_chart(sensitivity: Sensitivity | None) -> Any | None:
         return None
     tasks, groups = list(sensitivity.losses), sensitivity.groups[::-1]
     rises = [[100 * row.rise[task] for task in tasks] for row in groups]
-    most = max(1.0, *(abs(value) for row in rises for value in row if abs(value) < float("inf")))
+    most = max([1.0, *(abs(value) for row in rises for value in row if abs(value) < float("inf"))])
     cells = go.Heatmap(
         z=rises,
         x=tasks,
