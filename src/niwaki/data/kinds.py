@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["KINDS", "Kind", "kinds_of"]
 
-_LOG_SCALE = math.log(2**16)
+LOG_SCALE = math.log(2**16)
 
 
 class Kind(NamedTuple):
@@ -35,7 +35,7 @@ def _nearer_inverse(target: Tensor, scale: float) -> Tensor:
 
 
 def _nearer_log(target: Tensor, scale: float) -> Tensor:
-    return torch.log1p(torch.expm1(target.double() * _LOG_SCALE) / scale).div(_LOG_SCALE).to(target.dtype)
+    return torch.log1p(torch.expm1(target.double() * LOG_SCALE) / scale).div(LOG_SCALE).to(target.dtype)
 
 
 def _other_hand(target: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ def _each(splits: Splits[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _spread(split: SampleDataset, at_most: int) -> range:
-    return range(0, len(split), max(len(split) // at_most, 1))
+    return range(0, len(split), max(-(-len(split) // at_most), 1))
 
 
 def _look(name: str, split: SampleDataset, splits: Splits[Any]) -> SplitFindings:

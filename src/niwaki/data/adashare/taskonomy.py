@@ -1,6 +1,5 @@
 """Tiny-Taskonomy as AdaShare lists it."""
 
-import math
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -9,6 +8,7 @@ import numpy as np
 from niwaki.data.adashare.listed import ListedData
 from niwaki.data.base import Size, datasets
 from niwaki.data.frames import PICTURE, Array, Fault, Layout, Plane, flat, label_plane, normal_plane, unit_normals
+from niwaki.data.kinds import LOG_SCALE
 
 __all__ = ["TASKONOMY_CLASSES", "TaskonomyData", "facing_normals", "log_depth", "metric_depth", "strength"]
 
@@ -40,7 +40,7 @@ def log_depth(array: Array) -> Array:
         >>> log_depth(np.array([[255, 65535]], np.uint16))[..., 0].tolist()
         [[0.5, 0.0]]
     """
-    return (np.log1p(_steps(array)) / math.log(2**16)).astype(np.float32)
+    return (np.log1p(_steps(array)) / LOG_SCALE).astype(np.float32)
 
 
 def _steps(array: Array) -> Array:
