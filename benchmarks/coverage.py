@@ -5,8 +5,8 @@ since it can't know. Seconds are CPU seconds of one thread. One process a model;
 hash of the package's code, so that the table is completed piece by piece.
 
 python benchmarks/coverage.py --all              # everything, several hours on one core
-python benchmarks/coverage.py --quick            # twenty models of different kinds
-python benchmarks/coverage.py torchvision/swin_t timm/levit_128s
+python benchmarks/coverage.py --quick            # seventeen models of different kinds
+python benchmarks/coverage.py torchvision/swin_t timm/levit_128s+heads
 """
 
 import argparse
@@ -66,7 +66,8 @@ def main() -> None:
             Console(stderr=True).print(name, highlight=False)
             _keep(name, _measured(name))
     _print(wanted or names)
-    _write(names)
+    if not asked.show:
+        _write(names)
 
 
 def _is_quick(name: str) -> bool:

@@ -3,7 +3,7 @@
 Weights are random and inputs as small as each network takes, since neither changes which channels belong together.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -152,6 +152,3 @@ def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
     elif isinstance(value, dict):
         for key, each in value.items():
             yield from _tensors(each, f"{name}{key}")
-
-
-Builder = Callable[[str], Network]
