@@ -1,0 +1,1 @@
+"""Filter sharing: several task networks draw their filters from one bank."""

@@ -1,0 +1,1 @@
+"""Sparse networks: few single weights stay, found before, after or while training."""
