@@ -3,14 +3,18 @@
 import argparse
 import hashlib
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -69,11 +73,11 @@ class Benchmark:
         parser.add_argument("--full", action="store_true", help="every part")
         parser.add_argument("--part", action="append", choices=parts, default=[], help="one part; may be repeated")
         parser.add_argument("--only", default="", metavar="TEXT", help="only cells whose settings contain this text")
+        parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at a time, each in a process")
         asked = parser.parse_args()
         wanted = set(asked.part) | (set(self.quick) if asked.quick else set()) | (set(parts) if asked.full else set())
-        for cell in self.cells:
-            if cell.part in wanted and asked.only in str(cell.settings) and _cached(cell) is None:
-                _measure(cell)
+        chosen = [cell for cell in self.cells if cell.part in wanted and asked.only in str(cell.settings)]
+        _measure_all([cell for cell in chosen if cell.figures() is None], asked.jobs)
         for part in parts:
             self._print(part)
         self._write()
@@ -121,6 +125,26 @@ def _cached(cell: Cell) -> dict[str, Any] | None:
     path = CACHE / f"{cell.key}.json"
     found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     return found
+
+
+def _measure_all(cells: list[Cell], jobs: int) -> None:
+    """Measure cells in their order, one after the other or several at a time; the first that fails ends it."""
+    if jobs == 1:
+        for cell in cells:
+            _measure(cell)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=_share_cores, initargs=(jobs,)) as pool:
+        for done in [pool.submit(_measure, cell) for cell in cells]:
+            try:
+                done.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _share_cores(jobs: int) -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
 
 
 def _measure(cell: Cell) -> None:
