@@ -13,6 +13,7 @@ from niwaki.contract import Named
 from niwaki.errors import ContractError, SettingError
 from niwaki.methods import Chain, Method, Run, StructuredPruning
 from niwaki.methods.base import Stage
+from niwaki.records import Compression, RecordBase
 from niwaki.settings import Budget
 
 LOG: list[str] = []
@@ -40,6 +41,9 @@ class NotedRun(Run):
     def finish(self, model: nn.Module) -> nn.Module:
         LOG.append(f"{self.name} finish after {self.step} of {self.steps}")
         return model
+
+    def findings(self) -> Mapping[str, RecordBase]:
+        return {"last": Compression(notes=(self.name,)), self.name: Compression(steps={"taken": self.step})}
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.step}
@@ -203,3 +207,16 @@ def test_a_chain_is_settled_with_its_last_part(make_net: Callable[[], nn.Module]
         model = run.after_step(model, optimizer)
         seen.append(run.settled)
     assert seen == [False, False, False, True, True]
+
+
+def test_a_chain_tells_what_its_parts_found_the_later_ones_last() -> None:
+    net = nn.Linear(1, 1)
+    model, run = Chain([Noted(name="a"), Noted(name="b")]).start(net, torch.zeros(1, 1), steps=3)
+    for _ in range(3):
+        model = run.after_step(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    run.finish(model)
+    assert run.findings() == {
+        "last": Compression(notes=("b",)),
+        "a": Compression(steps={"taken": 2}),
+        "b": Compression(steps={"taken": 1}),
+    }

@@ -1,7 +1,7 @@
 """A cut in the middle of the loop: everything that hangs on the model follows."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from niwaki.contract import Example
 from niwaki.files import load
 from niwaki.methods.base import Method, Run, Stage
 from niwaki.methods.prune import StructuredPruning
+from niwaki.records import Compression, RecordBase
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of, reestimate_batchnorm
 from niwaki.tasks import Task, task_losses
@@ -207,6 +208,9 @@ class LateRun(Run):
     def finish(self, model: nn.Module) -> nn.Module:
         return type(model)(4)
 
+    def findings(self) -> Mapping[str, RecordBase]:
+        return {"late": Compression(notes=("found late",))}
+
 
 class Late(Method):
     """Changes the model when training is over."""
@@ -222,6 +226,7 @@ def test_a_shape_that_changes_at_the_end_is_told(net: nn.Module, tasks: list[Tas
     fitted = fit(net, tasks, squares, squares, training=Training(**PLAIN, steps=2), method=Late())
     assert fitted.model.get_parameter("trunk.0.weight").shape[0] == 4
     assert fitted.notes == ("the method changed the model's shape at the end; validations were taken before",)
+    assert fitted.findings == {"late": Compression(notes=("found late",))}
 
 
 def test_every_cut_leaves_a_model_and_a_row(net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path) -> None:

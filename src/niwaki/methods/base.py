@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from niwaki.contract import Named
 from niwaki.errors import ContractError
+from niwaki.records import RecordBase
 from niwaki.registry import Registry
 from niwaki.settings import Settings
 from niwaki.surgery import Plan, follow, plans_of, unwrap
@@ -81,6 +82,10 @@ class Run:
     def finish(self, model: nn.Module) -> nn.Module:
         """Return a plain module: no masks, hooks or wrappers. Parameters are replaced in a copy, never in place."""
         return model
+
+    def findings(self) -> Mapping[str, RecordBase]:
+        """Return what the method found and reached, after `finish`, by the field of `niwaki.records.Record` it fills."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as nested dicts and lists of tensors and plain data."""

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from niwaki.contract import Named
 from niwaki.errors import ContractError
 from niwaki.methods.base import Method, Run, Stage, carry_over, checked_steps, methods
+from niwaki.records import RecordBase
 from niwaki.settings import Settings, family
 
 __all__ = ["Chain"]
@@ -205,6 +206,9 @@ class _ChainRun(Run):
         while len(self.runs) < len(self.parts.methods):
             model = self._next(model)
         return self.current.finish(model)
+
+    def findings(self) -> Mapping[str, RecordBase]:
+        return {field: found for run in self.runs for field, found in run.findings().items()}
 
     def pass_empty(self, model: nn.Module, optimizer: Optimizer | None = None) -> nn.Module:
         """Start the next part when the one at work has had its steps."""

@@ -1,5 +1,6 @@
 """Plain results and plans: what was planned, what was measured. JSON in, JSON out, no torch."""
 
+from niwaki.records.base import RecordBase
 from niwaki.records.cost import Cost, PartCost
 from niwaki.records.cut import CutRecord
 from niwaki.records.delta import DeltaRecord, delta
@@ -24,6 +25,7 @@ __all__ = [
     "Plan",
     "Quality",
     "Record",
+    "RecordBase",
     "Repair",
     "Rescale",
     "Sensitivity",

@@ -161,6 +161,7 @@ def compress(  # noqa: PLR0913 - what is compressed, on what, and how; each stan
         ),
         recipe=_recipe(method, training, balancer),
         **ruler.stated(),
+        **fitted.findings,
     )
     return Result(fitted.model, record, fitted)
 

@@ -1,7 +1,7 @@
 """`fit`: the optional training loop, with or without a method at work in it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 from niwaki.balance import Balancer
 from niwaki.methods.base import Method
 from niwaki.modules import device_of
-from niwaki.records import CutRecord, Quality
+from niwaki.records import CutRecord, Quality, RecordBase
 from niwaki.surgery import plans_of
 from niwaki.tasks import Task
 from niwaki.train.checkpoint import load_tensors, tensors_of
@@ -47,6 +47,7 @@ class Fitted:
         seconds: Wall time of the training, over all its processes.
         precision: The precision it was trained in.
         cuts: What each cut in the course of the training left.
+        findings: What the method found and reached, by the field of `Record` it fills.
         notes: What a reader should know.
     """
 
@@ -59,6 +60,7 @@ class Fitted:
     seconds: float
     precision: str
     cuts: tuple[CutRecord, ...] = ()
+    findings: Mapping[str, RecordBase] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -183,5 +185,6 @@ def _finish(session: Session, given: nn.Module) -> Fitted:
         seconds=session.seconds(),
         precision=trainee.engine.precision,
         cuts=tuple(session.cuts),
+        findings=trainee.run.findings(),
         notes=tuple(notes),
     )
