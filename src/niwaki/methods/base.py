@@ -84,7 +84,7 @@ class Run:
         return model
 
     def findings(self) -> Mapping[str, RecordBase]:
-        """Return what the method found and reached, after `finish`, by the field of `niwaki.records.Record` it fills."""
+        """Return what was found and reached, after `finish`, by the field of `niwaki.records.Record` that it fills."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
