@@ -28,7 +28,7 @@ TIMM = (
 """Backbones of timm; every second one gets two task heads."""
 
 _SIDES = {
-    "inception_v3": 96, "maxvit_t": 224, "mvit_v1_b": 64, "mvit_v2_s": 64, "raft_large": 128, "raft_small": 128,
+    "inception_v3": 96, "maxvit_t": 224, "mvit_v1_b": 224, "mvit_v2_s": 224, "s3d": 224, "raft_large": 128, "raft_small": 128,
     "vit_h_14": 56, "ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320,
 }  # fmt: skip
 """Sides of square inputs other than 64."""
@@ -95,10 +95,8 @@ def _from_torchvision(name: str) -> Network:
     if any(each in name for each in _DETECTORS) or name.startswith("ssd"):
         detector = get_model(name, weights=None, weights_backbone=None)
         return Detector(detector), torch.randn(1, 3, side, side)
-    if name.startswith("mvit"):
-        return get_model(name, spatial_size=(side, side), temporal_size=4), torch.randn(1, 3, 4, side, side)
-    if name.startswith(("swin3d", "r3d", "mc3", "r2plus1d", "s3d")):
-        return get_model(name), torch.randn(1, 3, 16 if name == "s3d" else 4, 224 if name == "s3d" else side, side)
+    if name.startswith(("swin3d", "r3d", "mc3", "r2plus1d", "s3d", "mvit")):
+        return get_model(name), torch.randn(1, 3, 16 if side == 224 else 4, side, side)
     options: dict[str, Any] = {"weights_backbone": None} if name.startswith(("deeplab", "fcn", "lraspp")) else {}
     if name.startswith("vit"):
         options["image_size"] = side
