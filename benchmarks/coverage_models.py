@@ -28,8 +28,8 @@ TIMM = (
 """Backbones of timm; every second one gets two task heads."""
 
 _SIDES = {
-    "inception_v3": 96, "maxvit_t": 224, "mvit_v1_b": 224, "mvit_v2_s": 224, "s3d": 224, "raft_large": 128, "raft_small": 128,
-    "vit_h_14": 56, "ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320,
+    "inception_v3": 96, "maxvit_t": 224, "mvit_v1_b": 224, "mvit_v2_s": 224, "raft_large": 128, "raft_small": 128,
+    "s3d": 224, "vit_h_14": 56, "ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320,
 }  # fmt: skip
 """Sides of square inputs other than 64."""
 
