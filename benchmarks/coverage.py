@@ -83,7 +83,7 @@ def _in_this_process(name: str, *, peer: bool) -> None:
 
 
 def _measured(name: str) -> dict[str, Any]:
-    row = _run("--one", name, limit=900.0)
+    row = _run("--one", name, limit=3600.0)
     return {**row, **_run("--peer", name, limit=4 * LIMIT)}
 
 

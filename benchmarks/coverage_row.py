@@ -21,6 +21,8 @@ from niwaki.surgery import Plan, cut, plans_of
 
 __all__ = ["half_of_each_group", "measure", "measure_peer"]
 
+torch.set_num_threads(1)
+
 
 def measure(name: str) -> dict[str, Any]:
     """Halve a network without naming a layer.
@@ -132,7 +134,8 @@ def _learns(model: nn.Module, example: Any) -> bool:
     (inputs,) = as_examples(example)
     answers = [leaf for leaf in pytree.tree_leaves(inputs.call(model.eval())) if isinstance(leaf, Tensor)]
     sum(leaf.float().square().mean() for leaf in answers if leaf.requires_grad).backward()  # type: ignore[union-attr]  # a tensor
-    return any(parameter.grad is not None for parameter in model.parameters())
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return bool(gradients) and all(bool(leaf.isfinite().all()) for leaf in (*answers, *gradients))
 
 
 def measure_peer(name: str, limit: float) -> dict[str, Any]:
