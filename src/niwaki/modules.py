@@ -1,15 +1,16 @@
-"""Any torch module from outside: what wraps it, where it lies, and its mode for a while."""
+"""Any torch module from outside: what wraps it, where it lies, what its names stand for, and its mode for a while."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import cast
 
 import torch
 from torch import nn
 
-from niwaki.errors import ContractError
+from niwaki.errors import ContractError, did_you_mean
 
-__all__ = ["WRAPPED_AS", "device_of", "evaluating", "require_module", "unwrap"]
+__all__ = ["WRAPPED_AS", "device_of", "evaluating", "kept_parameters", "require_module", "unwrap"]
 
 WRAPPED_AS = ("_orig_mod", "_original_module", "_forward_module")
 """Attributes that hold the wrapped module: of `torch.compile`, and of Lightning Fabric."""
@@ -108,8 +109,43 @@ def unwrap(model: nn.Module) -> nn.Module:
         model = inner
 
 
+def kept_parameters(model: nn.Module, keep: Sequence[str], *, setting: str = "keep") -> list[str]:
+    """Find the parameters that names and patterns stand for.
+
+    Args:
+        model: The model.
+        keep: Names of modules or parameters, or patterns with ``*`` and ``?``; a module stands for all it holds.
+        setting: What the names were given as, for messages.
+
+    Returns:
+        Names of parameters, each once, in the model's order.
+
+    Raises:
+        ContractError: When a name or pattern fits nothing; the message names the closest.
+
+    Examples:
+        >>> kept_parameters(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), ["0"])
+        ['0.weight', '0.bias']
+    """
+    parameters = [name for name, _ in model.named_parameters()]
+    found: set[str] = set()
+    for pattern in keep:
+        fitting = [name for name in parameters if any(fnmatchcase(part, pattern) for part in _owners(name))]
+        if not fitting:
+            hint = did_you_mean(pattern, [name for name, _ in model.named_modules() if name] + parameters)
+            raise ContractError(f"{setting}: {pattern!r} fits no module or parameter of the model{hint}")
+        found.update(fitting)
+    return [name for name in parameters if name in found]
+
+
 def _inner(model: nn.Module) -> nn.Module | None:
     if isinstance(model, _PARALLEL):
         return cast("nn.Module", model.module)
     children = model._modules  # noqa: SLF001 - torch's own registry of children
     return next((child for key in WRAPPED_AS if (child := children.get(key)) is not None), None)
+
+
+def _owners(name: str) -> list[str]:
+    """Return a parameter's name, the modules it lies in, and the root's empty name."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(len(parts) + 1)]

@@ -4,7 +4,8 @@ import pytest
 from torch import nn
 
 from niwaki.errors import ContractError
-from niwaki.methods.prune.keeping import kept_parameters, names_of
+from niwaki.methods.prune.keeping import names_of
+from niwaki.modules import kept_parameters
 
 
 def net() -> nn.Module:

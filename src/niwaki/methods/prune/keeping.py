@@ -1,14 +1,14 @@
 """Which layers the user wants whole: modules, names and patterns, as parameter names."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from niwaki.errors import ContractError, did_you_mean
+from niwaki.errors import ContractError
 from niwaki.methods.prune.sides import Place
+from niwaki.modules import kept_parameters
 
-__all__ = ["kept_parameters", "least_widths", "names_of"]
+__all__ = ["least_widths", "names_of"]
 
 
 def names_of(model: nn.Module, keep: Iterable[str | nn.Module] | str | nn.Module) -> tuple[str, ...]:
@@ -40,35 +40,6 @@ def names_of(model: nn.Module, keep: Iterable[str | nn.Module] | str | nn.Module
     return tuple(names)
 
 
-def kept_parameters(model: nn.Module, keep: Sequence[str], *, setting: str = "keep") -> list[str]:
-    """Find the parameters that names and patterns stand for.
-
-    Args:
-        model: The model.
-        keep: Names of modules or parameters, or patterns with ``*`` and ``?``; a module stands for all it holds.
-        setting: What the names were given as, for messages.
-
-    Returns:
-        Names of parameters, each once, in the model's order.
-
-    Raises:
-        ContractError: When a name or pattern fits nothing; the message names the closest.
-
-    Examples:
-        >>> kept_parameters(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), ["0"])
-        ['0.weight', '0.bias']
-    """
-    parameters = [name for name, _ in model.named_parameters()]
-    found: set[str] = set()
-    for pattern in keep:
-        fitting = [name for name in parameters if any(fnmatchcase(part, pattern) for part in _owners(name))]
-        if not fitting:
-            hint = did_you_mean(pattern, [name for name, _ in model.named_modules() if name] + parameters)
-            raise ContractError(f"{setting}: {pattern!r} fits no module or parameter of the model{hint}")
-        found.update(fitting)
-    return [name for name in parameters if name in found]
-
-
 def least_widths(model: nn.Module, widths: Mapping[str, int], rows: Iterable[Place]) -> dict[Place, int]:
     """Find the least widths of layers.
 
@@ -97,9 +68,3 @@ def least_widths(model: nn.Module, widths: Mapping[str, int], rows: Iterable[Pla
             raise ContractError(f"widths: {pattern!r} holds no layer that makes channels; name a convolution or linear")
         found |= {place: max(least, found.get(place, 1)) for place in fitting}
     return found
-
-
-def _owners(name: str) -> list[str]:
-    """Return a parameter's name, the modules it lies in, and the root's empty name."""
-    parts = name.split(".")
-    return [".".join(parts[:end]) for end in range(len(parts) + 1)]

@@ -9,9 +9,9 @@ from torch import nn
 from niwaki.graph import Channels, find_channels, trace
 from niwaki.methods.prune.calibration import Calibration
 from niwaki.methods.prune.evidence import Evidence
-from niwaki.methods.prune.keeping import kept_parameters
 from niwaki.methods.prune.scope import inside
 from niwaki.methods.prune.settings import Selection
+from niwaki.modules import kept_parameters
 
 __all__ = ["Subject", "read_subject"]
 
