@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import niwaki as nw
 from niwaki.errors import BudgetError, DataError, SettingError
 from niwaki.graph import find_channels, trace
-from niwaki.methods.prune.calibration import Calibration
+from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.limits import limits_of
 from niwaki.methods.prune.silencing import silenced
 from niwaki.tasks import Task

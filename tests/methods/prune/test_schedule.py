@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from niwaki.errors import BudgetError, ContractError, DataError, SettingError
 from niwaki.methods import BNScale, CosPrune, Run, StructuredPruning, Taylor
-from niwaki.methods.prune.calibration import open_calibration
+from niwaki.methods.calibration import open_calibration
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of
 from niwaki.tasks import Depth, Task

@@ -10,9 +10,9 @@ from torch import nn
 
 from niwaki.errors import BudgetError, DataError, SettingError
 from niwaki.graph import Channels
+from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.allocation import Allocation
 from niwaki.methods.prune.budget import Counts
-from niwaki.methods.prune.calibration import Calibration
 from niwaki.methods.prune.silencing import silenced
 
 __all__ = ["Trial", "limits_of", "shrink"]

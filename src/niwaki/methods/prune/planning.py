@@ -8,7 +8,7 @@ from torch import nn
 
 from niwaki.contract import Named, task_names
 from niwaki.errors import SettingError, did_you_mean
-from niwaki.methods.prune.calibration import open_calibration
+from niwaki.methods.calibration import open_calibration
 from niwaki.methods.prune.choosing import Round
 from niwaki.methods.prune.keeping import names_of
 from niwaki.methods.prune.latency import plan_in_time

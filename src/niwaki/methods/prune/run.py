@@ -12,10 +12,10 @@ from niwaki.contract import Named, task_names
 from niwaki.errors import ContractError
 from niwaki.graph import named_tensors
 from niwaki.methods.base import Run
-from niwaki.methods.prune.calibration import Calibration, open_calibration
+from niwaki.methods.calibration import Calibration, open_calibration, task_gradients
 from niwaki.methods.prune.choosing import Dense, Round
 from niwaki.methods.prune.criteria import RandomScore
-from niwaki.methods.prune.evidence import Evidence, task_gradients
+from niwaki.methods.prune.evidence import Evidence
 from niwaki.methods.prune.latency import plan_in_time
 from niwaki.methods.prune.retrain import built_anew, move_afresh, require_resettable
 from niwaki.methods.prune.selecting import plan_round

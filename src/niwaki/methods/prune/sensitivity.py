@@ -10,7 +10,7 @@ from torch import nn
 from niwaki.contract import task_names
 from niwaki.errors import DataError, SettingError
 from niwaki.graph import ChannelGroup, Channels, planned_size
-from niwaki.methods.prune.calibration import Calibration, open_calibration
+from niwaki.methods.calibration import Calibration, open_calibration
 from niwaki.methods.prune.criteria import Criterion, Magnitude, Scores
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.silencing import silenced

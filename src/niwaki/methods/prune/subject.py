@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from niwaki.graph import Channels, find_channels, trace
-from niwaki.methods.prune.calibration import Calibration
+from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.evidence import Evidence
 from niwaki.methods.prune.scope import inside
 from niwaki.methods.prune.settings import Selection

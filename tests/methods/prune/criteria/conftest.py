@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor, nn
 
 from niwaki.graph import Channels, find_channels, trace
-from niwaki.methods.prune.calibration import Calibration
+from niwaki.methods.calibration import Calibration
 from niwaki.tasks import Task
 
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from niwaki.errors import BudgetError, ContractError
 from niwaki.graph import Channels, find_channels, trace
 from niwaki.methods import Blend, CosPrune, Taylor
+from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune import plan
-from niwaki.methods.prune.calibration import Calibration
 from niwaki.methods.prune.criteria import Scores, mean_pairwise_cosine, slice_products
 from niwaki.methods.prune.criteria.cos_prune import CosEvidence
 from niwaki.tasks import Regression, Task, task_losses

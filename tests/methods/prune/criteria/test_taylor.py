@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from niwaki.graph import Channels, find_channels, trace
 from niwaki.methods import StructuredPruning, Taylor
-from niwaki.methods.prune.calibration import Calibration
+from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.criteria.taylor import TaylorEvidence
 from niwaki.methods.prune.sides import read_sides
 from niwaki.settings import Budget

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from niwaki.errors import SettingError
 from niwaki.graph import Channels, find_channels, trace
 from niwaki.methods import FPGM, Blend, BNScale, CosPrune, Magnitude, StructuredPruning
-from niwaki.methods.prune.calibration import Calibration
+from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.criteria import distances_to_others
 from niwaki.methods.prune.ranks import normalised_ranks
 from niwaki.settings import Budget

@@ -8,10 +8,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from niwaki.graph import Channels
+from niwaki.methods.calibration import Gradients
 from niwaki.methods.prune.criteria.base import Criterion, Scores, criteria
 from niwaki.methods.prune.criteria.cos_prune import CosPrune
 from niwaki.methods.prune.criteria.taylor import Taylor
-from niwaki.methods.prune.evidence import Evidence, Gradients
+from niwaki.methods.prune.evidence import Evidence
 from niwaki.methods.prune.ranks import ranks_by_part
 from niwaki.settings import family
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from niwaki.graph import Channels
+from niwaki.methods.calibration import Gradients
 from niwaki.methods.prune.criteria.base import Criterion, Scores, criteria, required
 from niwaki.methods.prune.criteria.taylor import TaylorEvidence
-from niwaki.methods.prune.evidence import Evidence, Gradients, over_classes
+from niwaki.methods.prune.evidence import Evidence, over_classes
 from niwaki.methods.prune.ranks import ranks_by_part
 from niwaki.methods.prune.sides import Place, read_sides
 

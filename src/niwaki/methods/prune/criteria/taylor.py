@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from niwaki.graph import Channels
+from niwaki.methods.calibration import Gradients
 from niwaki.methods.prune.criteria.base import Criterion, Scores, criteria, required
-from niwaki.methods.prune.evidence import Evidence, Gradients, over_classes
+from niwaki.methods.prune.evidence import Evidence, over_classes
 from niwaki.methods.prune.over_tasks import Reduction, reduce_tasks
 from niwaki.methods.prune.sides import Place, read_sides
 
