@@ -22,7 +22,7 @@ from rich.table import Table
 from niwaki.errors import MissingExtraError
 from niwaki.records import Environment
 
-__all__ = ["Benchmark", "Cell"]
+__all__ = ["Benchmark", "Cell", "find_data"]
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "benchmarks" / ".cache"
@@ -58,12 +58,14 @@ class Benchmark:
         cells: Everything that can be measured.
         quick: The parts that `--quick` measures.
         columns: Part to the figures its table shows.
+        summary: Draws conclusions from the cells' figures; they are printed, and stand in the record.
     """
 
     name: str
     cells: Sequence[Cell]
     quick: tuple[str, ...]
     columns: dict[str, tuple[str, ...]]
+    summary: Callable[[], dict[str, str]] | None = None
 
     def main(self) -> None:
         """Measure what was asked for, cell by cell, print the tables and write the record."""
@@ -80,7 +82,7 @@ class Benchmark:
         _measure_all([cell for cell in chosen if cell.figures() is None], asked.jobs)
         for part in parts:
             self._print(part)
-        self._write()
+        self._write(self.summary() if self.summary else {})
 
     def _print(self, part: str) -> None:
         cells = [cell for cell in self.cells if cell.part == part]
@@ -95,14 +97,33 @@ class Benchmark:
         console = Console()
         (console if console.is_terminal else Console(width=180)).print(table)
 
-    def _write(self) -> None:
+    def _write(self, summary: dict[str, str]) -> None:
+        for title, text in summary.items():
+            Console().print(f"{title}: {text}", highlight=False, markup=False)
         rows = [
             {"part": cell.part, "settings": cell.settings, **(_cached(cell) or {"figures": None})}
             for cell in self.cells
         ]
         RECORDS.mkdir(exist_ok=True)
         record = {"benchmark": self.name, "written": datetime.now(UTC).isoformat(timespec="seconds"), "cells": rows}
+        record |= {"summary": summary} if summary else {}
         (RECORDS / f"{self.name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def find_data(name: str) -> Path:
+    """Return a data set's folder in one of those that ``NIWAKI_DATA`` lists, by default the one beside the project.
+
+    Args:
+        name: The folder's name, such as ``mnist``.
+
+    Raises:
+        FileNotFoundError: When none of them holds it; the cell is then left out.
+    """
+    places = os.environ.get("NIWAKI_DATA", str(ROOT.parent / "shared" / "data")).split(os.pathsep)
+    for place in map(Path, places):
+        if (place / name).is_dir():
+            return place / name
+    raise FileNotFoundError(f"no folder {name} in {', '.join(places)}; name its parent in NIWAKI_DATA")
 
 
 def code_version() -> str:
@@ -152,7 +173,7 @@ def _measure(cell: Cell) -> None:
     screen.print(f"{cell.part} {cell.settings}", highlight=False, markup=False)
     try:
         _keep(cell, cell.measure(**cell.settings))
-    except MissingExtraError as missing:
+    except (MissingExtraError, FileNotFoundError) as missing:
         screen.print(f"  left out: {missing}", highlight=False, markup=False)
 
 
