@@ -105,7 +105,11 @@ class Benchmark:
             for cell in self.cells
         ]
         RECORDS.mkdir(exist_ok=True)
-        record = {"benchmark": self.name, "written": datetime.now(UTC).isoformat(timespec="seconds"), "cells": rows}
+        record: dict[str, Any] = {
+            "benchmark": self.name,
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "cells": rows,
+        }
         record |= {"summary": summary} if summary else {}
         (RECORDS / f"{self.name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
