@@ -13,6 +13,7 @@ from niwaki.graph import Channels, example_from_spec, find_channels, trace
 from niwaki.records import Plan as PlanRecord
 from niwaki.records import Repair, Rescale
 from niwaki.surgery.attributes import apply_repairs, find_repairs
+from niwaki.surgery.banks import settle_banks, unused_of_banks
 from niwaki.surgery.drift import find_drift
 from niwaki.surgery.fields import repair_fields
 from niwaki.surgery.kept import Mask, positions_of
@@ -178,7 +179,9 @@ def operate(
             "and plain data as attributes"
         ) from error
     apply_rescales(small, rescales)
-    repair_fields(small, cut_tensors(small, removed))
+    unused = unused_of_banks(small, removed)
+    repair_fields(small, cut_tensors(small, removed | unused))
+    settle_banks(small, unused)
     apply_repairs(small, repairs)
     return small
 

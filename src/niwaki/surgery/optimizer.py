@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from niwaki.errors import SurgeryError
 from niwaki.records import Plan as PlanRecord
+from niwaki.surgery.banks import unused_of_banks
 from niwaki.surgery.cutting import cut
 from niwaki.surgery.plan import plans_of
 from niwaki.surgery.tensors import named_tensors, removed_by, take
@@ -56,6 +57,7 @@ def follow(optimizer: Optimizer, before: nn.Module, after: nn.Module, plan: Plan
             "the optimizer holds no parameter of the model before the cut; give the model it was built for as `before`"
         )
     removed = removed_by(plan)
+    removed |= unused_of_banks(before, removed)
     states = {
         id(parameter): _cut_state(moved[id(parameter)][0], parameter, optimizer.state[parameter], removed)
         for parameter in held

@@ -4,7 +4,7 @@ from torch import nn
 
 from niwaki.records import Plan as PlanRecord
 from niwaki.surgery.cutting import cut
-from niwaki.surgery.memory import recall
+from niwaki.surgery.memory import cuts_among, recall
 
 __all__ = ["Plan", "plans_of"]
 
@@ -57,4 +57,4 @@ def plans_of(model: nn.Module) -> list[Plan]:
         >>> plans_of(nn.Linear(2, 2))
         []
     """
-    return [Plan.from_json(text) for text in recall(model)]
+    return [Plan.from_json(text) for text in cuts_among(recall(model))]
