@@ -132,6 +132,27 @@ def test_the_average_begins_at_the_first_loss_and_absent_tasks_keep_theirs() -> 
     assert list(balance.simplex.values()) == pytest.approx(weights.tolist())
 
 
+def test_what_is_drawn_is_the_place_on_the_simplex() -> None:
+    """Before the scales: the same three losses in other units are drawn alike, an equal share as 1."""
+    drawn = []
+    for units in ((1.0, 1.0, 1.0), (1000.0, 1.0, 0.001)):
+        balance = MinMax(gamma=1.0, beta=2.0)
+        for values in ((1.0, 1.0, 1.0), (3.0, 1.0, 2.0), (1.0, 1.0, 1.0)):
+            before = balance.simplex
+            balance(losses_of(*(value * unit for value, unit in zip(values, units, strict=True))))
+        assert balance.emphasis == pytest.approx({task: 3 * weight for task, weight in before.items()})
+        drawn.append(list(balance.emphasis.values()))
+    assert drawn[0] == pytest.approx(drawn[1], rel=1e-4)
+    assert max(drawn[0]) > 1.2
+    control = Equal(normalise="initial")
+    control(losses_of(4.0, 2.0, 0.5))
+    assert control.emphasis == dict.fromkeys(TASKS, 1.0)
+    assert control.weights == {"segmentation": 0.25, "depth": 0.5, "normals": 2.0}
+    plain = Equal()
+    plain(losses_of(4.0, 2.0, 0.5))
+    assert plain.emphasis == plain.weights == dict.fromkeys(TASKS, 1.0)
+
+
 def test_by_epoch_only_the_first_batch_moves_the_weights() -> None:
     balance = MinMax(normalise="none", cadence="epoch", gamma=1.0, beta=10.0)
     weights = torch.full((3,), 1 / 3)

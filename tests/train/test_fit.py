@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from niwaki.balance import DWA, Balancer, Equal
+from niwaki.balance import DWA, Balancer, Equal, MinMax
 from niwaki.contract import Example
 from niwaki.errors import ContractError, DataError, SettingError, TrainingError
 from niwaki.methods.base import Method, Run, Stage
@@ -284,6 +284,20 @@ def test_the_journal_has_every_step(
     assert first["grad_norm"] == pytest.approx(norm, rel=1e-4)
     assert first["weight"] == {"segmentation": 1.0, "depth": 1.0}
     assert first["lr"] == 0.01
+
+
+def test_the_journal_has_what_the_balancer_did(
+    net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path, read_rows: Rows
+) -> None:
+    """The factors of the losses in every step; and those of the losses over their scales, which a report draws."""
+    balance = MinMax(gamma=0.1, beta=1.0)
+    fit(net, tasks, squares, training=Training(**PLAIN, epochs=1), balance=balance, out=tmp_path)
+    rows = read_rows(tmp_path / "metrics.jsonl")
+    assert rows[0]["emphasis"] == pytest.approx({"segmentation": 1.0, "depth": 1.0})
+    assert rows[0]["weight"] == pytest.approx({task: 1 / loss for task, loss in rows[0]["loss"].items()})
+    assert rows[-1]["emphasis"] == balance.emphasis != rows[0]["emphasis"]
+    assert rows[-1]["weight"] == balance.weights
+    assert sum(rows[-1]["emphasis"].values()) == pytest.approx(2.0)
 
 
 def test_a_model_in_evaluation_mode_is_trained_in_training_mode(

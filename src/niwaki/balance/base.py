@@ -48,6 +48,11 @@ class Balancer(ABC):
         """The factor each task's loss was multiplied with in the last call; for the log."""
         return {task: float(weight) for task, weight in self._used.items()}
 
+    @property
+    def emphasis(self) -> dict[str, float]:
+        """The same, of losses over their scales where the balancer has any: 1 is then an equal share; for charts."""
+        return self.weights
+
     def after_step(self, losses: Mapping[str, Tensor]) -> None:  # noqa: B027  # a hook; most need none
         """Take the losses of the same batch after the optimizer's step, for the balancers that need them.
 

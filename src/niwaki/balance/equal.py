@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from niwaki.balance.base import balancers, stacked, weighted_sum
@@ -24,7 +25,6 @@ class Equal(ScaledBalancer):
         SettingError: When it is something else.
 
     Examples:
-        >>> import torch
         >>> Equal()({"depth": torch.tensor(2.0), "normals": torch.tensor(3.0)}).item()
         5.0
         >>> Equal(normalise={"depth": 4.0, "normals": 1.0})({"depth": torch.tensor(2.0)}).item()
@@ -42,5 +42,5 @@ class Equal(ScaledBalancer):
             return weighted_sum(losses, self._used)
         values = stacked(losses)
         rows = self._roster.rows(losses, values.device)
-        weights = (1 / self._scale.watch(self._roster, rows, values))[rows]
-        return self._sloped(losses, weights)
+        scales = self._scale.watch(self._roster, rows, values)[rows]
+        return self._divided(losses, torch.ones_like(scales), scales)

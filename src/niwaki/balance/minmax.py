@@ -128,11 +128,11 @@ class MinMax(ScaledBalancer):
         rows = self._roster.rows(losses, values.device)
         self._admit(rows, values)
         scales = self._scale.watch(self._roster, rows, values)
-        weights = (len(self._roster) * self._simplex / scales)[rows]
+        shares = (len(self._roster) * self._simplex)[rows]
         if self._due or self.cadence != "epoch":
             self._simplex = ascend(self._simplex, self._seen / scales, gamma=self.gamma, beta=self.beta)
         self._due = False
-        return self._sloped(losses, weights)
+        return self._divided(losses, shares, scales[rows])
 
     def _admit(self, rows: Tensor, values: Tensor) -> None:
         """Take in the losses; a new task starts with its first one, and at `1/K`."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from niwaki.balance.base import Balancer
 from niwaki.balance.normalise import LossScale, Normalise
 from niwaki.balance.roster import Roster
@@ -24,6 +26,12 @@ class ScaledBalancer(Balancer):
         super().__init__()
         self._scale = LossScale(self.kind, normalise)
         self._roster = Roster()
+        self._shares: dict[str, Tensor] = {}
+
+    @property
+    def emphasis(self) -> dict[str, float]:
+        """The factor of each loss over its scale in the last call: 1 is an equal share."""
+        return {task: float(self._shares.get(task, weight)) for task, weight in self._used.items()}
 
     def describe(self) -> dict[str, Any]:
         """Return ``kind`` and the options."""
@@ -41,6 +49,13 @@ class ScaledBalancer(Balancer):
             losses: Task name to the loss of a reference, such as the dense or the single-task model.
         """
         self._scale.refer(losses)
+
+    def _divided(
+        self, losses: Mapping[str, Tensor], shares: Tensor, scales: Tensor, value: Tensor | None = None
+    ) -> Tensor:
+        """Return the scalar with slopes `shares / scales`, both `[tasks]`. See `Balancer._sloped`."""
+        self._shares = dict(zip(losses, shares.unbind(), strict=True))
+        return self._sloped(losses, shares / scales, value)
 
     def _state(self) -> dict[str, Any]:
         return {"tasks": list(self._roster.tasks), "scale": self._scale.state()}

@@ -52,5 +52,5 @@ class STCH(ScaledBalancer):
         rows = self._roster.rows(losses, values.device)
         scales = self._scale.watch(self._roster, rows, values)[rows]
         heights = values / scales / self.mu
-        weights = len(losses) * heights.softmax(0) / scales
-        return self._sloped(losses, weights, len(losses) * self.mu * heights.logsumexp(0))
+        value = len(losses) * self.mu * heights.logsumexp(0)
+        return self._divided(losses, len(losses) * heights.softmax(0), scales, value)

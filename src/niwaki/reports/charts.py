@@ -9,14 +9,24 @@ from plotly.subplots import make_subplots
 
 from niwaki.records import Plan, Sensitivity
 
-__all__ = ["curve_chart", "sensitivity_chart", "validation_chart", "width_chart"]
+__all__ = [
+    "COLOURS",
+    "LAYOUT",
+    "Stages",
+    "curve_chart",
+    "cycle",
+    "sensitivity_chart",
+    "thin",
+    "validation_chart",
+    "width_chart",
+]
 
-_COLOURS = ("#2f6f4f", "#b5651d", "#3b6ea5", "#8e4585", "#7a7a2a", "#a23b3b")
+COLOURS = ("#2f6f4f", "#b5651d", "#3b6ea5", "#8e4585", "#7a7a2a", "#a23b3b")
 _POINTS = 400
 _MOST_PANELS = 6
 _COLUMNS = 3
 _AXES = {"step": "optimizer step of the stage", "epoch": "epoch of the stage"}
-_LAYOUT = {
+LAYOUT = {
     "template": "plotly_white",
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
@@ -85,10 +95,10 @@ def width_chart(plan: Plan) -> Any | None:
     names = [group.name for group in plan.groups]
     figure = go.Figure()
     figure.add_bar(x=names, y=[group.size for group in plan.groups], name="dense", marker_color="#c9c2b5")
-    figure.add_bar(x=names, y=[len(group.kept) for group in plan.groups], name="small", marker_color=_COLOURS[0])
+    figure.add_bar(x=names, y=[len(group.kept) for group in plan.groups], name="small", marker_color=COLOURS[0])
     above = {"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"}
     title = "channels of each group, before and after"
-    figure.update_layout(**(_LAYOUT | {"legend": above}), barmode="overlay", height=380, title=title)
+    figure.update_layout(**(LAYOUT | {"legend": above}), barmode="overlay", height=380, title=title)
     figure.update_xaxes(tickangle=-60, automargin=True)
     return figure
 
@@ -113,7 +123,7 @@ def sensitivity_chart(sensitivity: Sensitivity | None) -> Any | None:
         y=[row.group for row in groups],
         zmin=-most,
         zmax=most,
-        colorscale=[[0, _COLOURS[2]], [0.5, "#f4f4f0"], [1, _COLOURS[5]]],
+        colorscale=[[0, COLOURS[2]], [0.5, "#f4f4f0"], [1, COLOURS[5]]],
         text=[[f"{value:+.1f} %" for value in row] for row in rises],
         texttemplate="%{text}",
         textfont={"color": "#333"},
@@ -122,7 +132,7 @@ def sensitivity_chart(sensitivity: Sensitivity | None) -> Any | None:
     )
     title = f"Rise of each task's loss without {sensitivity.share:.0%} of one group's channels, no training"
     figure = go.Figure(cells)
-    figure.update_layout(**_LAYOUT, title=title, height=120 + 24 * len(groups))
+    figure.update_layout(**LAYOUT, title=title, height=120 + 24 * len(groups))
     figure.update_yaxes(automargin=True)
     return figure
 
@@ -150,8 +160,8 @@ def _draw(stages: Stages, panels: Mapping[str, Reader], *, x: str, smooth: bool)
     columns = min(len(panels), _COLUMNS)
     rows = ceil(len(panels) / columns)
     figure = make_subplots(rows=rows, cols=columns, subplot_titles=list(panels))
-    figure.update_layout(**_LAYOUT, height=60 + 300 * rows)
-    for colour, (stage, lines) in zip(_cycle(len(stages)), stages.items(), strict=True):
+    figure.update_layout(**LAYOUT, height=60 + 300 * rows)
+    for colour, (stage, lines) in zip(cycle(len(stages)), stages.items(), strict=True):
         for place, read in enumerate(panels.values()):
             points = [(line[x], value) for line in lines if (value := read(line)) is not None]
             where = {"row": place // columns + 1, "col": place % columns + 1}
@@ -161,7 +171,7 @@ def _draw(stages: Stages, panels: Mapping[str, Reader], *, x: str, smooth: bool)
 
 
 def _line(points: list[tuple[float, float]], name: str, colour: str, *, smooth: bool, first: bool) -> Any:
-    shown = _thin(points) if smooth else points
+    shown = thin(points) if smooth else points
     xs, ys = [x for x, _ in shown], [y for _, y in shown]
     return go.Scatter(
         x=xs,
@@ -181,9 +191,11 @@ def _smoothed(values: list[float], decay: float = 0.9) -> list[float]:
     return smooth
 
 
-def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return as many of the points of a long line as can be told apart."""
     return points[:: max(1, len(points) // _POINTS)]
 
 
-def _cycle(count: int) -> list[str]:
-    return [_COLOURS[i % len(_COLOURS)] for i in range(count)]
+def cycle(count: int) -> list[str]:
+    """Return a colour for each of some lines."""
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]

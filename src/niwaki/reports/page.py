@@ -9,6 +9,7 @@ from jinja2 import PackageLoader, StrictUndefined
 from niwaki.atomic import write_atomically
 from niwaki.records import Plan, Record
 from niwaki.reports.charts import curve_chart, sensitivity_chart, validation_chart, width_chart
+from niwaki.reports.emphasis import emphasis_chart
 from niwaki.reports.material import Material, Scene, read_material
 from niwaki.reports.tables import cost_table, cut_table, delta_table, latency_table, plan_table, quality_table, verdict
 
@@ -82,6 +83,7 @@ def _cards(material: Material) -> list[Scene]:
 def _charts(material: Material) -> list[str]:
     record, worst = material.record, material.record.worst_first()
     figures = [curve_chart(material.stages, worst), validation_chart(material.stages, record.primary, worst)]
+    figures += [emphasis_chart(material.stages, worst)]
     figures += [sensitivity_chart(record.sensitivity), *map(width_chart, _shown(record.plans))]
     drawn = [figure for figure in figures if figure is not None]
     return [

@@ -192,7 +192,10 @@ class Session:
             if each.extras:
                 row["extra"] = dict(each.extras)
             if each is figures[-1]:
-                row["weight"] = self.loop.balance.weights
+                balance = self.loop.balance
+                row["weight"] = balance.weights
+                if balance.emphasis != row["weight"]:
+                    row["emphasis"] = balance.emphasis
             self.journal.write(kind="step", **row, grad_norm=each.grad_norm)
         if figures:
             self.progress.advance(len(figures), loss=sum(figures[-1].losses.values()))
