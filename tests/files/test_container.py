@@ -53,10 +53,10 @@ def test_the_messages_say_what_was_altered(path: Path) -> None:
 
 
 def test_a_newer_format_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "FORMAT", 2)
+    monkeypatch.setattr(containers, "FORMAT", containers.FORMAT + 1)
     save_state(path, 1)
     monkeypatch.undo()
-    with pytest.raises(FileError, match=r"file format 2.*reads formats up to 1: upgrade"):
+    with pytest.raises(FileError, match=r"file format 3.*reads formats up to 2: upgrade"):
         load_state(path)
 
 
@@ -78,7 +78,7 @@ def test_the_form_is_plain_safetensors_with_json(path: Path) -> None:
     digest, _, text = header["__metadata__"]["niwaki"].partition("\n")
     assert digest == hashlib.sha256(text.encode()).hexdigest()
     manifest = json.loads(text)
-    assert (manifest["format"], manifest["kind"]) == (1, "state")
+    assert (manifest["format"], manifest["kind"]) == (2, "state")
     start, end = header["t0"]["data_offsets"]
     assert np.frombuffer(content[8 + length + start : 8 + length + end], "<f4").tolist() == [0, 1, 2, 3, 4]
 

@@ -20,8 +20,9 @@ from niwaki.version import __version__
 
 __all__ = ["FORMAT", "read_container", "read_manifest_of", "write_container"]
 
-FORMAT = 1
-"""Version of the file form; every release reads its own and all older ones."""
+FORMAT = 2
+"""Version of the file form; every release reads its own and all older ones. Since 2 the places of a sparse tensor's
+values may be told by gaps, and the values may be rounded."""
 
 _MANIFEST = "niwaki"
 """The only key of the header's metadata (safetensors writes several in any order, and equal models shall give equal

@@ -18,12 +18,13 @@ class Manifest(RecordBase):
         niwaki: Version of Niwaki that wrote the file.
         torch: Version of torch that wrote it.
         model: Class of the model, in words; nothing is looked up by it.
-        plans: The plans by which the dense model was cut, oldest first.
+        plans: What was done to the dense model, oldest first: plans of cuts, and other steps, which bear ``step``.
         examples: Shapes, types and plain values of the example inputs.
         tasks: Task names.
         names: Names of the model's tensors, in its own order.
         tied: Name of a tensor to the name under which its content is stored.
-        sparse: Name of a tensor stored as mask and values to its shape.
+        sparse: Name of a tensor stored as places and values to its shape.
+        rounded: Name of a sparse tensor whose values were rounded when saved to the element type it had before.
         extra: What the model's modules keep beside tensors.
         sha256: Digest of the tensors.
     """
@@ -42,5 +43,6 @@ class Manifest(RecordBase):
     names: tuple[str, ...] = ()
     tied: dict[str, str] = {}
     sparse: dict[str, list[int]] = {}
+    rounded: dict[str, str] = {}
     extra: dict[str, Any] = {}
     sha256: str

@@ -15,29 +15,38 @@ from niwaki.files.container import read_container, read_manifest_of, write_conta
 from niwaki.files.fitting import require_dense_fit, require_fit, require_ties, stored_names
 from niwaki.files.manifest import Manifest
 from niwaki.files.plain import Packer, Unpacker
-from niwaki.files.sparse import MASK, VALUES, densify, is_worth_it, sparsify
-from niwaki.surgery import Plan, cut, plans_of, unwrap
+from niwaki.files.rounding import Narrow, read_narrow, restored, rounded
+from niwaki.files.sparse import ENDINGS, VALUES, densify, sparsify
+from niwaki.surgery import Plan, cuts_among, plans_of, recall, replay, unwrap
 
 __all__ = ["load", "read_manifest", "save"]
 
 
 def save(
-    model: nn.Module, path: str | Path, *, tasks: Sequence[str | Named] | None = None, example: Any | None = None
+    model: nn.Module,
+    path: str | Path,
+    *,
+    tasks: Sequence[str | Named] | None = None,
+    example: Any | None = None,
+    values: Narrow | None = None,
 ) -> None:
     """Write a model's weights and everything needed to build it again from its dense parent.
 
     The file holds tensors and a manifest, never code. Tied tensors are stored once; a tensor whose zeros are worth it
-    is stored as a bit mask and values.
+    is stored as its values and their places: at 90 % zeros in an eighth of the dense bytes.
 
     Args:
         model: Any module, cut or not, compiled or not; it is not changed.
         path: The file; it is replaced at once.
         tasks: Task names, or tasks, to remember.
         example: The model's inputs, to remember their shapes; without it those of the plan are kept.
+        values: ``"float16"`` or ``"bfloat16"``: what the values of sparse tensors are rounded to in the file. They are
+            loaded in the type they had; all other tensors stay as they are. None keeps every bit.
 
     Raises:
-        ContractError: When the model is no module, or the tasks are no list.
-        FileError: When a module keeps something that has no form in such a file, or it can't be written.
+        ContractError: When the model is no module, the tasks are no list, or ``values`` is another word.
+        FileError: When a module keeps something that has no form in such a file, a value is too large for ``values``,
+            or the file can't be written.
 
     Examples:
         >>> import tempfile
@@ -51,17 +60,18 @@ def save(
     plain = unwrap(model)
     found = stored_names(plain)
     tensors, tied = _content(found)
-    packed, sparse = _packed(tensors)
+    packed, sparse, types = _packed(tensors, read_narrow(values))
     plans = plans_of(plain)
     specs = [describe_example(each) for each in as_examples(example)] if example is not None else None
     manifest = {
         "model": f"{type(plain).__module__}.{type(plain).__qualname__}",
-        "plans": [json.loads(plan.to_json()) for plan in plans],
+        "plans": [json.loads(text) for text in recall(plain)],
         "examples": specs if specs is not None else list(plans[0].examples) if plans else [],
         "tasks": task_names(tasks) or [],
         "names": list(found),
         "tied": tied,
         "sparse": sparse,
+        "rounded": types,
         "extra": _extra(plain, packed),
     }
     write_container(path, "model", packed, manifest)
@@ -86,13 +96,13 @@ def load(model: nn.Module, path: str | Path, *, strict: bool = True) -> nn.Modul
     manifest = _manifest(heading, path)
     fresh = unwrap(model)
     tensors = _unpacked(raw, manifest)
-    plans = [Plan.from_json(json.dumps(each)) for each in manifest.plans]
-    if plans and plans_of(fresh):
+    steps = [json.dumps(each) for each in manifest.plans]
+    if steps and recall(fresh):
         raise FileError(f"{path} was cut from a dense model, but the model given was cut before; build it anew")
-    require_dense_fit(fresh, tensors, plans, path)
+    require_dense_fit(fresh, tensors, [Plan.from_json(text) for text in cuts_among(steps)], path)
     small = copy.deepcopy(fresh)
-    for plan in plans:
-        small = _replayed(small, plan, path)
+    for step in steps:
+        small = _replayed(small, step, path)
     require_fit(small, tensors, path, strict=strict)
     require_ties(small, tensors, manifest.tied, path)
     extra = {name: Unpacker(raw).unpack(each) for name, each in manifest.extra.items()}
@@ -138,23 +148,32 @@ def _content(found: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str
     return tensors, tied
 
 
-def _packed(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+def _packed(
+    tensors: dict[str, Tensor], narrow: torch.dtype | None
+) -> tuple[dict[str, Tensor], dict[str, list[int]], dict[str, str]]:
+    """Return what is stored, the shapes of the sparse tensors, and the types of those that were rounded."""
     packed: dict[str, Tensor] = {}
     sparse: dict[str, list[int]] = {}
+    types: dict[str, str] = {}
     for name, each in tensors.items():
-        if is_worth_it(each):
-            packed[f"{name}{MASK}"], packed[f"{name}{VALUES}"] = sparsify(each)
-            sparse[name] = list(each.shape)
-        else:
+        pieces = sparsify(each)
+        if not pieces:
             packed[name] = each
-    return packed, sparse
+            continue
+        sparse[name] = list(each.shape)
+        if narrow is not None and each.element_size() > narrow.itemsize:
+            types[name] = str(each.dtype).removeprefix("torch.")
+            pieces[VALUES] = rounded(pieces[VALUES], narrow, name)
+        packed.update({f"{name}{ending}": piece for ending, piece in pieces.items()})
+    return packed, sparse, types
 
 
 def _unpacked(raw: dict[str, Tensor], manifest: Manifest) -> dict[str, Tensor]:
-    pieces = {f"{name}{end}" for name in manifest.sparse for end in (MASK, VALUES)}
+    pieces = {f"{name}{ending}" for name in manifest.sparse for ending in ENDINGS}
     held = {name: each for name, each in raw.items() if name not in pieces and not name.startswith(_EXTRA)}
     for name, shape in manifest.sparse.items():
-        held[name] = densify(raw[f"{name}{MASK}"], raw[f"{name}{VALUES}"], shape)
+        found = {ending: raw[f"{name}{ending}"] for ending in ENDINGS if f"{name}{ending}" in raw}
+        held[name] = restored(densify(found, shape), manifest.rounded.get(name))
     held.update({name: held[first] for name, first in manifest.tied.items()})
     order = {name: place for place, name in enumerate(manifest.names)}
     return dict(sorted(held.items(), key=lambda pair: order.get(pair[0], len(order))))
@@ -172,9 +191,9 @@ def _extra(model: nn.Module, packed: dict[str, Tensor]) -> dict[str, Any]:
     return extra
 
 
-def _replayed(model: nn.Module, plan: Plan, path: str | Path) -> nn.Module:
+def _replayed(model: nn.Module, step: str, path: str | Path) -> nn.Module:
     try:
-        return cut(model, plan, verify=False)  # it was proved when it was made; what comes out is compared below
+        return replay(model, step)  # a cut was proved when it was made; what comes out is compared below
     except SurgeryError as error:
         raise FileError(f"{path} does not fit: its cut can't be replayed on the model given: {error}") from error
 
