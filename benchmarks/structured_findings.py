@@ -1,0 +1,173 @@
+"""Which of the paper's three findings the cells of `structured.py` show: by paired intervals over seeds."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from scipy.stats import t as student
+
+from harness import Cell
+
+__all__ = ["Interval", "findings", "interval"]
+
+MARGIN = 2.0
+"""Per cent of the dense network's quality below which a difference is none."""
+
+JUDGES = ("cos", "taylor", "magnitude")
+"""The criteria that are compared; chance is their control."""
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % interval."""
+
+    low: float
+    mean: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Return mean and 95 % interval by Student's t; without bounds where there is one value.
+
+    Args:
+        values: One for each seed.
+    """
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Interval(float("-inf"), mean, float("inf"))
+    half = float(student.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    return Interval(mean - half, mean, mean + half)
+
+
+class Gains:
+    """The gain over the dense network of the same seed, in per cent, of every cell of one part and problem.
+
+    Args:
+        cells: The cells, of which those that were measured count.
+    """
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        measured = [(cell.settings, found) for cell in cells if (found := cell.figures())]
+        self.tasks = list(measured[0][1]["tasks"]) if measured else []
+        dense = {told["seed"]: found for told, found in measured if told["arm"] == "dense"}
+        self._of: dict[tuple[str, str, float, int], list[float]] = {
+            (told["arm"], told["criterion"], told["macs"], told["seed"]): _gains(found, dense[told["seed"]])
+            for told, found in measured
+            if told["seed"] in dense
+        }
+
+    @property
+    def budgets(self) -> list[float]:
+        """The budgets, largest first."""
+        return sorted({macs for arm, _, macs, _ in self._of if arm != "dense"}, reverse=True)
+
+    @property
+    def arms(self) -> list[tuple[str, str]]:
+        """Arms with their criteria, in the order of the cells."""
+        return list(dict.fromkeys((arm, criterion) for arm, criterion, *_ in self._of if arm != "dense"))
+
+    def each(self, arm: str, criterion: str, macs: float, read: Callable[[list[float]], float]) -> dict[int, float]:
+        """Return one number of the gains of all tasks, by seed."""
+        return {seed: read(gains) for (*key, seed), gains in self._of.items() if tuple(key) == (arm, criterion, macs)}
+
+    def difference(self, one: tuple[str, str], other: tuple[str, str], macs: float) -> Interval | None:
+        """Return how much better one arm and criterion is in the mean over tasks, paired by seed."""
+        first, second = (self.each(*each, macs, statistics.fmean) for each in (one, other))
+        pairs = [first[seed] - second[seed] for seed in first.keys() & second.keys()]
+        return interval(pairs) if pairs else None
+
+
+def _gains(found: dict[str, Any], dense: dict[str, Any]) -> list[float]:
+    signs = [1 if "higher" in told else -1 for told in found["tasks"].values()]
+    return [
+        100 * sign * (value - base) / abs(base)
+        for sign, value, base in zip(signs, found["test"], dense["test"], strict=True)
+    ]
+
+
+def findings(cells: Sequence[Cell]) -> dict[str, str]:
+    """Judge each finding on each problem that was compared in full, and list means and spreads.
+
+    Args:
+        cells: All cells of the benchmark.
+
+    Returns:
+        Title to text.
+    """
+    told: dict[str, str] = {}
+    for part in ("digits", "rooms", "nyuv2", "vgg trained"):
+        gains = Gains(cell for cell in cells if cell.part == part)
+        if gains.budgets:
+            told |= {f"{part}, {title}": text for title, text in _judged(gains).items()}
+    return told
+
+
+def _judged(gains: Gains) -> dict[str, str]:
+    extreme = gains.budgets[-1]
+    return {
+        **{
+            f"gain over dense in %, worst task, at {macs:g} of the MACs": _listed(gains, macs) for macs in gains.budgets
+        },
+        "1: criteria hardly differ": _alike(gains),
+        f"2: at {extreme:g} iterative pruning drops on all tasks": _drops(gains, extreme),
+        f"3: at {extreme:g} the small network retrained in what is left of the steps is better": _better(
+            gains, "retrain", extreme
+        ),
+        f"3: at {extreme:g} the same shapes trained anew for all the steps are better": _better(gains, "anew", extreme),
+        "against Torch-Pruning's group norm, mean over tasks": _against(gains, ("group_norm", "")),
+        "against chance, mean over tasks": _against(gains, ("iterative", "random")),
+    }
+
+
+def _listed(gains: Gains, macs: float) -> str:
+    lines = []
+    for arm, criterion in gains.arms:
+        values = list(gains.each(arm, criterion, macs, min).values())
+        if values:
+            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            lines.append(f"{arm} {criterion}".strip() + f" {statistics.fmean(values):+.1f} ±{spread:.1f}")
+    return "; ".join(lines)
+
+
+def _alike(gains: Gains) -> str:
+    pairs = {
+        f"{one}-{other} at {macs:g}": gains.difference((arm, one), (arm, other), macs)
+        for arm in ("iterative", "retrain")
+        for macs in gains.budgets
+        for one, other in combinations(JUDGES, 2)
+    }
+    found = {name: each for name, each in pairs.items() if each}
+    apart = {name: each for name, each in found.items() if each.low > MARGIN or each.high < -MARGIN}
+    within = all(each.low > -MARGIN and each.high < MARGIN for each in found.values())
+    text = "; ".join(f"{name} {each}" for name, each in (apart or found).items())
+    return f"{_verdict(holds=bool(found) and within, fails=bool(apart))} ({text})"
+
+
+def _drops(gains: Gains, macs: float) -> str:
+    each = {
+        task: interval(list(found.values()))
+        for index, task in enumerate(gains.tasks)
+        if (found := gains.each("iterative", "cos", macs, lambda gains, index=index: gains[index]))
+    }
+    holds = bool(each) and all(found.high < -MARGIN for found in each.values())
+    fails = any(found.low > -MARGIN for found in each.values())
+    return f"{_verdict(holds=holds, fails=fails)} ({'; '.join(f'{task} {found}' for task, found in each.items())})"
+
+
+def _better(gains: Gains, arm: str, macs: float) -> str:
+    found = gains.difference((arm, "cos"), ("iterative", "cos"), macs)
+    if found is None:
+        return "undecided (not measured)"
+    return f"{_verdict(holds=found.low > 0, fails=found.high < 0)} ({found})"
+
+
+def _against(gains: Gains, other: tuple[str, str]) -> str:
+    pairs = {macs: gains.difference(("iterative", "cos"), other, macs) for macs in gains.budgets}
+    return "; ".join(f"CosPrune at {macs:g} {found}" for macs, found in pairs.items() if found) or "not measured"
+
+
+def _verdict(*, holds: bool, fails: bool) -> str:
+    return "holds" if holds else "does not hold" if fails else "undecided"
