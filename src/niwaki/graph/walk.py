@@ -96,7 +96,7 @@ class Walker:
         value = node.meta.get("val")
         if not isinstance(value, torch.Tensor):
             return
-        labelled = name is not None and value.is_floating_point()
+        labelled = name is not None and (value.is_floating_point() or _is_index(value))
         self.states[node] = list(self.walk.tensors[name]) if labelled and name is not None else [None] * value.ndim
 
     def _sink(self, program: Program, node: fx.Node) -> None:
@@ -205,6 +205,11 @@ def _by_rule(call: Call) -> Any:
     if found is None or not _is_static(call.node):
         return None
     return found(call)
+
+
+def _is_index(value: torch.Tensor) -> bool:
+    """Whether a buffer may be an index into channels: each position selects one of them, and can go by itself."""
+    return value.ndim == 1 and value.dtype in (torch.int32, torch.int64)
 
 
 def _gives_tensors(node: fx.Node) -> bool:

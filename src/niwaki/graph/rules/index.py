@@ -3,6 +3,7 @@
 from torch import Tensor, fx
 
 from niwaki.graph.call import Call
+from niwaki.graph.edges import Units
 from niwaki.graph.rules.table import Result, rule
 
 __all__ = ["embedding", "gather", "index", "index_select"]
@@ -10,12 +11,13 @@ __all__ = ["embedding", "gather", "index", "index_select"]
 
 @rule("index_select")
 def index_select(call: Call) -> Result:
-    """Freeze the dimension selected from: the index counts its positions; of a number it is not covered."""
-    dims, dim = call.labels("self"), call.dim("self")
+    """Freeze the dimension selected from: the index counts its positions, and its own positions take their place."""
+    dims = call.labels("self")
     if not dims:
         return None
+    dim = call.dim("self")
     call.edges.freeze(dims[dim])
-    dims[dim] = None
+    dims[dim] = _positions(call, call["index"])
     return dims
 
 
@@ -38,6 +40,8 @@ def index(call: Call) -> Result:
     if not isinstance(value, Tensor) or value.is_floating_point() or value.dtype.itemsize == 1:
         return None
     call.edges.freeze(dims[at])
+    if value.ndim == 1:
+        return [*dims[:at], _positions(call, node), *dims[at + 1 :]]
     call.freeze(call.labels(node))
     return [*dims[:at], *[None] * value.ndim, *dims[at + 1 :]]
 
@@ -50,3 +54,9 @@ def embedding(call: Call) -> Result:
     call.edges.freeze(weight[0])
     call.freeze(call.labels("indices"))
     return [*[None] * len(call.shape("indices")), weight[1]]
+
+
+def _positions(call: Call, index: fx.Node) -> Units | None:
+    """Return the labels of an index that is a buffer of the model: without a position it selects one thing less."""
+    labels = call.labels(index)
+    return labels[0] if len(labels) == 1 else None
