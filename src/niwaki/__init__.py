@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from niwaki.methods import BNScale as BNScale
     from niwaki.methods import Chain as Chain
     from niwaki.methods import CosPrune as CosPrune
+    from niwaki.methods import DynamicSparse as DynamicSparse
     from niwaki.methods import Magnitude as Magnitude
     from niwaki.methods import RandomScore as RandomScore
     from niwaki.methods import StructuredPruning as StructuredPruning
@@ -85,6 +86,7 @@ _HOMES = {
         "Blend",
         "Chain",
         "CosPrune",
+        "DynamicSparse",
         "Magnitude",
         "RandomScore",
         "StructuredPruning",

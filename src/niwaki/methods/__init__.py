@@ -4,6 +4,7 @@ from niwaki.methods.base import Method, Run, methods
 from niwaki.methods.chain import Chain
 from niwaki.methods.prune import FPGM, Blend, BNScale, CosPrune, Magnitude, RandomScore, StructuredPruning, Taylor
 from niwaki.methods.prune.criteria import criteria
+from niwaki.methods.sparse import DynamicSparse
 
 __all__ = [
     "FPGM",
@@ -11,6 +12,7 @@ __all__ = [
     "Blend",
     "Chain",
     "CosPrune",
+    "DynamicSparse",
     "Magnitude",
     "Method",
     "RandomScore",

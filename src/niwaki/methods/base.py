@@ -49,6 +49,15 @@ class Run:
         """Whether the model keeps its shape and its weights' meaning from now on: later epochs can be compared."""
         return True
 
+    @property
+    def masks(self) -> Mapping[str, Tensor]:
+        """The masks of a sparse model: name of a parameter to bools of its shape; False marks a weight held at zero.
+
+        An averaged copy of the model has to be held to them too, and masked weights take no part in the inner products
+        of a `niwaki.balance.GradientBalancer`.
+        """
+        return {}
+
     def parameter_groups(self, model: nn.Module, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Return the groups an optimizer is made of, once, after `Method.start`.
 

@@ -185,6 +185,10 @@ class _ChainRun(Run):
     def settled(self) -> bool:
         return self.current.settled and len(self.runs) == len(self.parts.methods)
 
+    @property
+    def masks(self) -> Mapping[str, Tensor]:
+        return self.current.masks
+
     def parameter_groups(self, model: nn.Module, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         return self.current.parameter_groups(model, lr=lr, weight_decay=weight_decay)
 

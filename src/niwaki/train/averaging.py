@@ -1,5 +1,6 @@
 """An averaged copy of a model (EMA)."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 
 import torch
@@ -44,11 +45,12 @@ class Average:
         self.model = deepcopy(model).requires_grad_(requires_grad=False)
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: nn.Module, masks: Mapping[str, Tensor] | None = None) -> None:
         """Take one step towards a model.
 
         Args:
             model: A model of the same shape.
+            masks: Name of a parameter to bools of its shape; the average is zero where they are False, as the model is.
         """
         self.updates += 1
         weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
@@ -58,6 +60,8 @@ class Average:
         for average, tensor in zip(mine, theirs, strict=True):
             if not tensor.is_floating_point():
                 average.copy_(tensor)
+        for name, mask in (masks or {}).items():
+            self.model.get_parameter(name).masked_fill_(~mask, 0.0)
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from niwaki.balance import Balancer
+from niwaki.balance import Balancer, GradientBalancer
 from niwaki.contract import Batch, answers, read_batch
 from niwaki.errors import TrainingError
 from niwaki.tasks import Task, task_losses
@@ -67,6 +67,7 @@ class Loop:
         trainee, optimizer = self.trainee, self.trainee.optimizer
         set_lr(optimizer, lr_factor(self.step, self.total, self.training))
         batches = [self._read(each) for each in raw]
+        self._mask_balancer()
         losses, extras = self._accumulate(batches)
         trainee.run.after_backward(trainee.model)
         norm = self._clip()
@@ -76,7 +77,7 @@ class Loop:
         self._tell_balancer(batches[-1])
         self.changed = trainee.adopt(trainee.run.after_step(trainee.model, optimizer))
         if trainee.average is not None:
-            trainee.average.update(trainee.model)
+            trainee.average.update(trainee.model, trainee.run.masks)
         self.step += 1
         return figures
 
@@ -143,6 +144,12 @@ class Loop:
             f"step {figures.step} (epoch {figures.epoch}, lr {figures.lr:g}): {where} is {figures.grad_norm} although "
             f"every loss is finite; {advice}"
         )
+
+    def _mask_balancer(self) -> None:
+        """Name the weights that are held at zero to a balancer that looks at gradients."""
+        if isinstance(self.balance, GradientBalancer):
+            model, masks = self.trainee.model, self.trainee.run.masks
+            self.balance.masks = {model.get_parameter(name): mask for name, mask in masks.items()}
 
     def _tell_balancer(self, batch: Batch) -> None:
         """Give the losses after the step to a balancer that asks for them."""

@@ -101,6 +101,7 @@ class SparseRun(Run):
         masks: The masks; all True until the method chooses.
         counts: Weights that each layer keeps in the end.
         account: Keeps the figures for the record.
+        reads_all: Whether this step's gradients of masked weights were looked at.
     """
 
     def __init__(self, method: SparseMethod, subject: Subject, given: Given) -> None:
@@ -110,6 +111,7 @@ class SparseRun(Run):
         self.step = 0
         self.counts: dict[str, int] = {}
         self.account = Account(subject)
+        self.reads_all = False
         self._masks = Masks({})
         self._changed: dict[str, Tensor] | None = {}
 
@@ -168,7 +170,7 @@ class SparseRun(Run):
             ContractError: When the model is not this run's.
         """
         inner = self._own(model)
-        self.account.note_step(inner, optimizer)
+        self.account.note_step(inner, optimizer, full_gradient=self.reads_all)
         self.step += 1
         chosen = self.choose(inner)
         if chosen is not None:

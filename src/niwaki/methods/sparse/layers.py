@@ -42,6 +42,7 @@ class Layer:
         part: ``trunk``, ``branch a+b`` or ``head a``.
         place: Whether it reads the model's input (``first``), makes an output (``prediction``), or lies between.
         macs: Multiply-accumulates that it takes part in, of one forward pass of every example.
+        tasks: Tasks that use it.
 
     Examples:
         >>> Layer("conv.weight", (4, 3, 3, 3), "head depth").size
@@ -53,6 +54,7 @@ class Layer:
     part: str
     place: Place = "inner"
     macs: int = 0
+    tasks: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -96,7 +98,7 @@ def find_layers(traced: Traced) -> dict[str, Layer]:
         if program in traced.eval_programs:
             _add(macs, read.macs(traced.shapes))
     return {
-        name: Layer(name, shape, parts.part(parts.of[name]), places[name], macs.get(name, 0))
+        name: Layer(name, shape, parts.part(parts.of[name]), places[name], macs.get(name, 0), parts.of[name])
         for name, shape in traced.shapes.items()
         if name in places and parts.of[name]
     }
@@ -158,7 +160,7 @@ class _Reading:
         for node, names in self.products.items():
             sizes = {name: prod(shapes[name]) for name in sorted(names)}
             work = counted.get(node.name, 0)
-            _add(found, {name: work * size // sum(sizes.values()) for name, size in sizes.items()})
+            _add(found, {name: work * size // max(sum(sizes.values()), 1) for name, size in sizes.items()})
         return found
 
 
