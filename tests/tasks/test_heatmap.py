@@ -18,6 +18,7 @@ def made(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     target = torch.rand(2, 3, 6, 7, generator=draw) * 0.9
     target[torch.rand(2, 3, 6, 7, generator=draw) < 0.1] = 1.0
     target[0, 1] = math.nan
+    target[:, :, 4:, 3:5] = math.nan
     target[1, 2] = 0.0
     target[0, 0, 2, 2] = 1.0
     return pred, target
@@ -32,8 +33,9 @@ def loop_found(pred: torch.Tensor, target: torch.Tensor, radius: int) -> tuple[i
         for y in range(height):
             for x in range(width):
                 rows = range(max(0, y - 1), min(height, y + 2))
-                around = [heat[j][i] for j in rows for i in range(max(0, x - 1), min(width, x + 2))]
-                if heat[y][x] == max(around):
+                places = [(j, i) for j in rows for i in range(max(0, x - 1), min(width, x + 2))]
+                around = [heat[j][i] for j, i in places if not math.isnan(truth[j][i])]
+                if not math.isnan(truth[y][x]) and heat[y][x] == max(around):
                     maxima.append((heat[y][x], y, x))
         answers = sorted(maxima, reverse=True)[: len(true)]
         peaks += len(true)
@@ -50,7 +52,8 @@ def test_found_peaks_agree_with_a_loop(seed: int, radius: int) -> None:
     found, peaks = loop_found(pred, target, radius)
     known = ~target.isnan()
     rmse = float((pred.double().sigmoid()[known] - target.double()[known]).square().mean().sqrt())
-    assert evaluation.compute()["heatmap"] == pytest.approx({"found": 100 * found / peaks, "rmse": rmse}, rel=1e-5)
+    scores = evaluation.compute()["heatmap"]
+    assert (scores["found"], scores["rmse"]) == pytest.approx((100 * found / peaks, rmse), rel=1e-5)
 
 
 def test_loss_agrees_with_the_equation_cell_by_cell() -> None:
@@ -81,7 +84,21 @@ def test_the_perfect_map_finds_every_peak() -> None:
     single[:, :, 1, 1] = single[:, :, 4, 5] = 1.0
     evaluation = Evaluation([Heatmap(radius=0)])
     evaluation.update({"heatmap": 20 * single - 10}, {"heatmap": single})
-    assert evaluation.compute()["heatmap"]["found"] == 100.0
+    scores = evaluation.compute()["heatmap"]
+    assert (scores["found"], scores["ap"]) == (100.0, 100.0)
+
+
+def test_peaks_in_the_wrong_map_cost_precision_and_are_found_none_the_less() -> None:
+    single = torch.zeros(1, 3, 6, 6)
+    single[0, 0, 1, 1] = 1.0
+    everywhere = single[:, :1].expand(-1, 3, -1, -1) * 20 - 10  # says "here" for every class
+    second = single.roll(1, dims=1)
+    evaluation = Evaluation([Heatmap(radius=0, primary="ap")])
+    evaluation.update({"heatmap": everywhere}, {"heatmap": single})
+    evaluation.update({"heatmap": everywhere}, {"heatmap": second})
+    scores = evaluation.compute()["heatmap"]
+    assert scores["found"] == 100.0
+    assert scores["ap"] == pytest.approx(100.0 * (1.0 + 0.5) / 2)  # the first answer of a tie is right once, wrong once
 
 
 def test_a_split_without_any_peak_has_no_share_of_found_ones() -> None:
@@ -90,6 +107,7 @@ def test_a_split_without_any_peak_has_no_share_of_found_ones() -> None:
         evaluation.update({"heatmap": torch.zeros(1, 1, 2, 2)}, {"heatmap": torch.zeros(1, 1, 2, 2)})
         found = evaluation.compute()["heatmap"]
         assert math.isnan(found["found"])
+        assert math.isnan(found["ap"])
         assert found["rmse"] == pytest.approx(0.5)
 
 

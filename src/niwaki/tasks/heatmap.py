@@ -2,12 +2,13 @@
 
 A heatmap is nearly all background, so that a squared error is small for an answer without any peak; the loss is
 therefore the penalty-reduced focal loss of CornerNet and CenterNet, which weighs peaks against background. For the same
-reason the primary metric asks for the peaks themselves. It needs no threshold, and with one peak in a map it is the
-share of correct keypoints (PCK) at a fixed radius.
+reason the metrics ask for the peaks themselves, and need no threshold. With one peak in a map the share of those found
+is that of correct keypoints (PCK) at a fixed radius; where most maps have none, average precision also counts what was
+found in the wrong one.
 """
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -19,14 +20,13 @@ from niwaki.tasks.colours import INVALID, heat_colours
 from niwaki.tasks.maps import check_like
 from niwaki.tasks.masked import blanked
 from niwaki.tasks.meters import Metric
+from niwaki.tasks.peaks import local_maxima, true_peaks
+from niwaki.tasks.precision import PeakPrecision
 from niwaki.tasks.reading import Reading
 from niwaki.tasks.ready import ReadyTask, ready
 from niwaki.tasks.task import Picture
 
 __all__ = ["Heatmap", "HeatmapScores", "draw_heat", "heatmap_loss"]
-
-_PEAK = 0.999
-"""A target's cell from here on is a peak: Gaussians are drawn with their maximum, 1, on a cell."""
 
 
 def heatmap_loss(pred: Tensor, target: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def heatmap_loss(pred: Tensor, target: Tensor) -> Tensor:
     """
     mask = ~target.isnan()
     pred, target = blanked(pred, mask), blanked(target, mask)
-    peaks = target >= _PEAK
+    peaks = true_peaks(target)
     heat = pred.sigmoid()
     on_peak = (1 - heat).square() * F.logsigmoid(pred)
     beside = (1 - target).pow(4) * heat.square() * F.logsigmoid(-pred)
@@ -56,8 +56,8 @@ def heatmap_loss(pred: Tensor, target: Tensor) -> Tensor:
 class HeatmapScores(Metric):
     """Share of true peaks found, and the error of the heat.
 
-    In a map with n true peaks the n highest local maxima (3x3) of the prediction are its answers; a true peak is found
-    when an answer lies within `radius` cells of it in both directions.
+    In a map with n true peaks the n highest local maxima (3x3) of the prediction, where there is a label, are its
+    answers; a true peak is found when an answer lies within `radius` cells of it in both directions.
 
     Args:
         radius: Largest distance in cells.
@@ -83,10 +83,11 @@ class HeatmapScores(Metric):
         """Add a batch: logits and heat ``[N, K, H, W]``."""
         mask = ~target.isnan()
         heat, truth = pred.float().sigmoid(), blanked(target, mask).float()
-        peaks = (truth >= _PEAK).flatten(0, 1)
+        peaks = true_peaks(truth).flatten(0, 1)
         maps = peaks.flatten(1).any(1)
         peaks = peaks[maps]
-        answers = _highest(pred.float().flatten(0, 1)[maps], peaks.flatten(1).sum(1))
+        maxima = local_maxima(pred.float().flatten(0, 1)[maps], mask.flatten(0, 1)[maps])
+        answers = _highest(maxima, peaks.flatten(1).sum(1))
         near = F.max_pool2d(answers[:, None].float(), 2 * self.radius + 1, stride=1, padding=self.radius)[:, 0] > 0
         self.counts += torch.stack([(near & peaks).sum(), peaks.sum(), mask.sum()])
         self.squares += (blanked(heat, mask) - truth).double().square().sum()
@@ -97,16 +98,15 @@ class HeatmapScores(Metric):
         return {"found": found / peaks, "rmse": (self.squares / cells).sqrt()}
 
 
-def _highest(maps: Tensor, numbers: Tensor) -> Tensor:
-    """Mark the ``numbers[i]`` highest local maxima of each map: ``[M, H, W] -> bool [M, H, W]``."""
-    if not len(maps):
-        return torch.zeros_like(maps, dtype=torch.bool)
-    maxima = F.max_pool2d(maps[:, None], 3, stride=1, padding=1)[:, 0] == maps
-    scores = torch.where(maxima, maps, -torch.inf).flatten(1)
+def _highest(maxima: Tensor, numbers: Tensor) -> Tensor:
+    """Mark the ``numbers[i]`` highest of each map's maxima: ``[M, H, W] -> bool [M, H, W]``."""
+    if not len(maxima):
+        return torch.zeros_like(maxima, dtype=torch.bool)
+    scores = maxima.flatten(1)
     top, where = scores.topk(int(numbers.max()), dim=1)
-    asked = torch.arange(top.shape[1], device=maps.device) < numbers[:, None]
+    asked = torch.arange(top.shape[1], device=maxima.device) < numbers[:, None]
     chosen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, where, asked & (top > -torch.inf))
-    return chosen.reshape(maps.shape)
+    return chosen.reshape(maxima.shape)
 
 
 def draw_heat(value: Any, target: Any = None) -> Picture:  # noqa: ARG001 - every drawing takes a target
@@ -136,12 +136,15 @@ def draw_heat(value: Any, target: Any = None) -> Picture:  # noqa: ARG001 - ever
 class Heatmap(ReadyTask):
     """Where things are. Logits and heat float ``[N, K, H, W]``, a map for each keypoint or class.
 
-    The heat of a target is 1 on a thing's cell and falls off around it; NaN is no label. Metrics: ``found`` (primary),
-    percent of true peaks that are found within `radius` cells, and ``rmse`` of the heat.
+    The heat of a target is 1 on a thing's cell and falls off around it; NaN is no label. Metrics: ``found``, percent of
+    true peaks that are found within `radius` cells in maps that have any; ``ap``, the average precision of the peaks of
+    all maps, percent, which also counts what is found where nothing is; and ``rmse`` of the heat.
 
     Args:
         name: Key of the task.
         radius: Largest distance of a peak that counts as found, in cells of the map.
+        primary: ``found``, for things that every sample has; ``ap``, for things that a sample may lack, such as objects
+            of many classes.
 
     Raises:
         SettingError: When an option is not allowed.
@@ -151,17 +154,24 @@ class Heatmap(ReadyTask):
         'found'
     """
 
-    def __init__(self, *, name: str = "heatmap", radius: Annotated[int, Field(ge=0)] = 2) -> None:
-        self.settings = self.settings_class(name=name, radius=radius)
+    def __init__(
+        self,
+        *,
+        name: str = "heatmap",
+        radius: Annotated[int, Field(ge=0)] = 2,
+        primary: Literal["found", "ap"] = "found",
+    ) -> None:
+        self.settings = self.settings_class(name=name, radius=radius, primary=primary)
         scores = HeatmapScores(radius)
         super().__init__(
             name,
             loss=heatmap_loss,
             metrics={
                 "found": Reading(scores, "higher", "%", key="found", scale=100),
+                "ap": Reading(PeakPrecision(radius), "higher", "%", scale=100),
                 "rmse": Reading(scores, "lower", key="rmse"),
             },
-            primary="found",
+            primary=primary,
             draw=draw_heat,
             check=partial(check_like, channels=None),
         )
