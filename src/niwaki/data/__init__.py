@@ -5,6 +5,7 @@ from niwaki.data.augment import Augment, Augmented
 from niwaki.data.base import DataSettings, Sample, SampleDataset, Split, Splits, datasets
 from niwaki.data.checking import check_data
 from niwaki.data.cifar import Cifar100Data
+from niwaki.data.coco import CocoData
 from niwaki.data.counting import ClassFindings, LabelCounts
 from niwaki.data.digits import TwoDigitsData
 from niwaki.data.findings import Findings, Problem, SplitFindings
@@ -23,6 +24,7 @@ __all__ = [
     "Cifar100Data",
     "CityscapesData",
     "ClassFindings",
+    "CocoData",
     "DataSettings",
     "Findings",
     "LabelCounts",

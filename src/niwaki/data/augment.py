@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from niwaki.data.base import Sample, SampleDataset
-from niwaki.data.kinds import KINDS
+from niwaki.data.kinds import KINDS, Window
 from niwaki.data.mixing import mix
 from niwaki.errors import DataError
 from niwaki.settings import Settings
@@ -95,10 +95,12 @@ def zoom(sample: Sample, scale: float, place: tuple[float, float], kinds: Mappin
     window = image[:, top : top + high, left : left + wide]
     rows = top + _nearest(height, high)
     columns = left + _nearest(width, wide)
+    part = Window(left / width, top / height, wide / width, high / height)
     changed = {}
     for task, target in targets.items():
         kind = KINDS[kinds[task]]
         near = target[..., rows[:, None], columns] if kind.on_pixels else target
+        near = near if kind.cropped is None else kind.cropped(near, part)
         changed[task] = near if kind.zoomed is None else kind.zoomed(near, scale)
     larger = F.interpolate(window[None], (height, width), mode="bilinear", align_corners=False)[0]
     return larger, changed

@@ -1,4 +1,4 @@
-"""Kinds of targets: what zooming and mirroring the picture does to each."""
+"""Kinds of targets: what cropping, zooming and mirroring the picture does to each."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -7,9 +7,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["KINDS", "Kind", "kinds_of"]
+__all__ = ["KINDS", "Kind", "Window", "kinds_of"]
 
 LOG_SCALE = math.log(2**16)
+
+
+class Window(NamedTuple):
+    """A part of a picture, in shares of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 class Kind(NamedTuple):
@@ -18,11 +27,13 @@ class Kind(NamedTuple):
     Attributes:
         on_pixels: Whether it lies on pixels, which then move with those of the picture.
         zoomed: What becomes of its values when things look nearer by a factor; None for nothing.
+        cropped: What becomes of its values when a window of the picture is scaled back to full size; None for nothing.
         mirrored: What becomes of its values, already moved, when left and right are swapped; None for nothing.
     """
 
     on_pixels: bool = True
     zoomed: Callable[[Tensor, float], Tensor] | None = None
+    cropped: Callable[[Tensor, Window], Tensor] | None = None
     mirrored: Callable[[Tensor], Tensor] | None = None
 
 
@@ -42,6 +53,21 @@ def _other_hand(target: Tensor) -> Tensor:
     return torch.cat([-target[..., :1, :, :], target[..., 1:, :, :]], dim=-3)
 
 
+def _places_in(points: Tensor, window: Window) -> Tensor:
+    moved = points.clone()
+    moved[:, 2] = (points[:, 2] - window.left) / window.width
+    moved[:, 3] = (points[:, 3] - window.top) / window.height
+    return moved
+
+
+def _wider(points: Tensor, scale: float) -> Tensor:
+    return torch.cat([points[:, :4], points[:, 4:] * scale], dim=1)
+
+
+def _twins(points: Tensor) -> Tensor:
+    return torch.stack([points[:, 1], points[:, 0], 1 - points[:, 2], points[:, 3], points[:, 4]], dim=1)
+
+
 KINDS: dict[str, Kind] = {
     "segmentation": Kind(),
     "depth": Kind(zoomed=_nearer),
@@ -49,9 +75,11 @@ KINDS: dict[str, Kind] = {
     "log_depth": Kind(zoomed=_nearer_log),
     "normals": Kind(mirrored=_other_hand),
     "map": Kind(),
+    "points": Kind(on_pixels=False, zoomed=_wider, cropped=_places_in, mirrored=_twins),
     "classification": Kind(on_pixels=False),
 }
-"""Every kind by its name. Normals have x first; a ``map`` only moves, whatever its values are."""
+"""Every kind by its name. Normals have x first; a ``map`` only moves, whatever its values are. ``points`` are rows of
+what a point is, what it is in a mirror, its x and y (shares of width and height), and a length in pixels."""
 
 
 def kinds_of(tasks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
