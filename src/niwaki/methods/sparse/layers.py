@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from torch import fx
+from torch import Tensor, fx
 
 from niwaki.graph import Program, Traced, find_parts, node_macs, operator_name
 from niwaki.graph.flow import sources
@@ -28,6 +28,8 @@ _ZEROS_STAY = frozenset({
     "alias", "detach", "mul", "div", "neg", "getitem", "flip", "movedim", "moveaxis", "swapaxes", "embedding",
 })  # fmt: skip
 """Operators that a weight may go through before it is used: a zero is still a zero afterwards."""
+
+_SCALING = frozenset({"mul", "div"})
 
 Weights = frozenset[str]
 
@@ -118,15 +120,17 @@ class _Reading:
         carried: dict[fx.Node, Weights | None] = {}  # the weights whose zeros a node holds; None for data
         products: dict[fx.Node, Weights] = {}
         for node in program:
-            found = [carried[each] for each in flow[node]]
-            weights = frozenset[str]().union(*(each for each in found if each is not None))
-            data = None in found
             if node.op == "placeholder":
                 carried[node] = _held(program, node, traced)
+                continue
+            found = [carried[each] for each in flow[node] if not _scales(each, node)]
+            weights = frozenset[str]().union(*(each for each in found if each is not None))
+            product = operator_name(node) in _PRODUCTS
+            if None in found:
+                carried[node] = None
+                products.update({node: weights} if product and weights else {})
             else:
-                carried[node] = None if data else (weights if operator_name(node) in _ZEROS_STAY else frozenset())
-            if weights and operator_name(node) in _PRODUCTS:
-                products[node] = weights
+                carried[node] = weights if product or operator_name(node) in _ZEROS_STAY else frozenset()
         return cls(program, flow, products)
 
     def names(self) -> set[str]:
@@ -162,6 +166,14 @@ class _Reading:
             work = counted.get(node.name, 0)
             _add(found, {name: work * size // max(sum(sizes.values()), 1) for name, size in sizes.items()})
         return found
+
+
+def _scales(operand: fx.Node, node: fx.Node) -> bool:
+    """Tell whether a node only scales another operand, row by row or as a whole, by this one."""
+    if operator_name(node) not in _SCALING:
+        return False
+    part, whole = (each.meta.get("val") for each in (operand, node))
+    return isinstance(part, Tensor) and isinstance(whole, Tensor) and part.numel() < whole.numel()
 
 
 def _held(program: Program, node: fx.Node, traced: Traced) -> Weights | None:
