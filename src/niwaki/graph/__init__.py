@@ -3,6 +3,7 @@
 from niwaki.graph.call import arguments_of, module_of, operator_name
 from niwaki.graph.channels import Channels
 from niwaki.graph.classes import ChannelGroup, Classes, Labels, State, UnknownOperator
+from niwaki.graph.drawn import Drawn, drawn_from_banks
 from niwaki.graph.find import find_channels
 from niwaki.graph.inline import inline_regions
 from niwaki.graph.macs import node_macs, uncounted
@@ -30,6 +31,7 @@ __all__ = [
     "ChannelGroup",
     "Channels",
     "Classes",
+    "Drawn",
     "Expression",
     "Labels",
     "OriginInt",
@@ -44,6 +46,7 @@ __all__ = [
     "attributes_in",
     "canonical_names",
     "doubled",
+    "drawn_from_banks",
     "evaluate",
     "example_from_spec",
     "find_channels",

@@ -1,6 +1,6 @@
 """The size of a model after a cut, from the labels alone: as exact as measuring it, and much faster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -11,6 +11,7 @@ from torch import fx
 from niwaki.graph.call import arguments_of, operands_of, operator_name, shape_of
 from niwaki.graph.channels import Channels
 from niwaki.graph.classes import Classes, State
+from niwaki.graph.drawn import Drawn, drawn_from_banks, drawn_outputs
 from niwaki.graph.macs import node_macs
 
 __all__ = ["planned_size"]
@@ -21,13 +22,13 @@ Products = list[tuple[int, Sides]]
 
 @dataclass(eq=False)
 class _Terms:
-    """Products ``coefficient * kept(a) * kept(b) * …`` over arrays of classes; their sum is a size."""
+    """Products ``coefficient * kept(a) * kept(b) * …`` over classes or what is drawn; their sum is a size."""
 
-    arrays: dict[int, tuple[int, Classes]] = field(default_factory=dict)
+    arrays: dict[int, tuple[int, Classes | Drawn]] = field(default_factory=dict)
     coefficients: list[int] = field(default_factory=list)
     factors: list[list[int]] = field(default_factory=list)
 
-    def add(self, total: int, sides: list[Classes | None]) -> None:
+    def add(self, total: int, sides: Sequence[Classes | Drawn | None]) -> None:
         labelled = [side for side in sides if side is not None]
         self.factors.append([self.arrays.setdefault(id(side), (len(self.arrays), side))[0] for side in labelled])
         whole = prod(side.size for side in labelled)
@@ -35,7 +36,7 @@ class _Terms:
         self.coefficients.append(total // whole)
 
     def value(self, kept: NDArray[np.bool_]) -> int:
-        sizes = [int(kept[array].sum()) for _, array in self.arrays.values()]
+        sizes = [_count(side, kept) for _, side in self.arrays.values()]
         terms = zip(self.coefficients, self.factors, strict=True)
         return sum(coefficient * prod(sizes[factor] for factor in factors) for coefficient, factors in terms)
 
@@ -70,10 +71,15 @@ def planned_size(channels: Channels, keep: NDArray[np.bool_]) -> tuple[int, int]
     return parameters.value(kept), macs.value(kept)
 
 
+def _count(side: Classes | Drawn, kept: NDArray[np.bool_]) -> int:
+    return side.count(kept) if isinstance(side, Drawn) else int(kept[side].sum())
+
+
 def _parameter_terms(channels: Channels) -> _Terms:
     terms = _Terms()
+    banks = drawn_from_banks(channels)
     for name in sorted(channels.traced.parameters):
-        terms.add(prod(channels.traced.shapes[name]), list(channels.tensors[name]))
+        terms.add(prod(channels.traced.shapes[name]), banks.get(name) or channels.tensors[name])
     return terms
 
 
@@ -81,11 +87,12 @@ def _mac_terms(channels: Channels) -> _Terms:
     terms = _Terms()
     values = dict(zip(channels.traced.programs, channels.values, strict=True))
     for program in channels.traced.eval_programs:
-        states = values[program]
+        states, gathered = values[program], drawn_outputs(channels, program)
         for name, macs in node_macs(program).items():
             node = program.node(name)
             for total, sides in PRODUCTS.get(operator_name(node), _fixed)(node, macs):
-                terms.add(total, [_classes(states[each.name], dim) for each, dim in sides])
+                labels: list[Classes | Drawn | None] = [_classes(states[each.name], dim) for each, dim in sides]
+                terms.add(total, [gathered[node], *labels[1:]] if node in gathered else labels)
     return terms
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from niwaki.graph import Channels, Labels
+from niwaki.graph import Channels, Labels, drawn_from_banks
 
 __all__ = ["Storage"]
 
@@ -37,6 +37,7 @@ class Storage:
             labels = channels.tensors.get(canonical, (None,) * tensor.ndim)
             self._tensors[canonical] = (tensor.element_size(), tuple(tensor.shape), labels)
         self._stays = ~channels.removable
+        self._banks = drawn_from_banks(channels)
 
     def bytes(self, keep: NDArray[np.bool_]) -> int:
         """Return the bytes of a model that keeps some of its channels.
@@ -49,8 +50,10 @@ class Storage:
         """
         stays, known = keep | self._stays, dict[int, int]()
         total = 0
-        for width, shape, labels in self._tensors.values():
+        for name, (width, shape, labels) in self._tensors.items():
             sizes = list(shape)
+            for dim, drawn in enumerate(self._banks.get(name, ())):
+                sizes[dim] = drawn.count(stays)
             for dim, classes in enumerate(labels):
                 if classes is not None:
                     sizes[dim] = known.setdefault(id(classes), int(stays[classes].sum()))
