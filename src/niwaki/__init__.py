@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from niwaki.methods import Chain as Chain
     from niwaki.methods import CosPrune as CosPrune
     from niwaki.methods import DynamicSparse as DynamicSparse
+    from niwaki.methods import DOConv as DOConv
+    from niwaki.methods import ExpandNet as ExpandNet
     from niwaki.methods import Magnitude as Magnitude
+    from niwaki.methods import Overparam as Overparam
     from niwaki.methods import RandomScore as RandomScore
+    from niwaki.methods import RepVGG as RepVGG
     from niwaki.methods import StructuredPruning as StructuredPruning
     from niwaki.methods import Taylor as Taylor
     from niwaki.methods.prune import plan as plan
@@ -86,9 +90,13 @@ _HOMES = {
         "Blend",
         "Chain",
         "CosPrune",
+        "DOConv",
+        "ExpandNet",
         "DynamicSparse",
         "Magnitude",
+        "Overparam",
         "RandomScore",
+        "RepVGG",
         "StructuredPruning",
         "Taylor",
     ),

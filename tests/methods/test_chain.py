@@ -150,8 +150,11 @@ def test_a_chain_goes_on_where_it_was_saved() -> None:
     chain = Chain([Noted(name="a"), Noted(name="b")])
     _, run, _ = train(chain, 3)
     again, resumed = chain.resume(nn.Linear(2, 2), torch.zeros(1, 2), steps=3, state=run.state_dict())
-    assert resumed.state_dict() == run.state_dict() == {"done": 1, "runs": [{"step": 2}, {"step": 1}]}
+    groups = [["weight", "bias"]]
+    assert resumed.state_dict() == run.state_dict() == {"done": 1, "groups": groups, "runs": [{"step": 2}, {"step": 1}]}
     assert isinstance(again, nn.Linear)
+    again_held = resumed.parameter_groups(again, lr=0.5, weight_decay=0.1)
+    assert again_held == [{"params": [again.weight, again.bias], "lr": 0.5, "weight_decay": 0.1}]
 
 
 def test_a_state_of_another_part_is_refused_by_the_run() -> None:
@@ -161,7 +164,7 @@ def test_a_state_of_another_part_is_refused_by_the_run() -> None:
     with pytest.raises(ContractError, match=r"in part 1 of its chain and the state in part 2: use Chain\.resume"):
         fresh.load_state_dict(run.state_dict())
     fresh.load_state_dict({"done": 1, "runs": [{"step": 1}]})
-    assert fresh.state_dict() == {"done": 1, "runs": [{"step": 1}]}
+    assert fresh.state_dict() == {"done": 1, "groups": None, "runs": [{"step": 1}]}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from niwaki.methods.base import Method, Run, methods
 from niwaki.methods.chain import Chain
+from niwaki.methods.expand import DOConv, ExpandNet, Overparam, RepVGG
 from niwaki.methods.prune import FPGM, Blend, BNScale, CosPrune, Magnitude, RandomScore, StructuredPruning, Taylor
 from niwaki.methods.prune.criteria import criteria
 from niwaki.methods.sparse import DynamicSparse
@@ -12,10 +13,14 @@ __all__ = [
     "Blend",
     "Chain",
     "CosPrune",
+    "DOConv",
     "DynamicSparse",
+    "ExpandNet",
     "Magnitude",
     "Method",
+    "Overparam",
     "RandomScore",
+    "RepVGG",
     "Run",
     "StructuredPruning",
     "Taylor",

@@ -201,7 +201,8 @@ def carry_over(optimizer: Optimizer, before: nn.Module, after: nn.Module) -> Non
     """Point an optimizer at the model that a method's start or finish made of another.
 
     Groups keep their order and options. A parameter that was copied or cut keeps its state, or its part of it; one that
-    was folded or added starts with a fresh one, in the group of the nearest module around it or else the first.
+    was folded or added starts with a fresh one, in the group of the nearest module around it or else the first; a group
+    with an entry ``"passing"`` holds what will be folded away, and takes none.
 
     Args:
         optimizer: Holds parameters of ``before``; changed in place.
@@ -245,6 +246,8 @@ def _homes(optimizer: Optimizer, names: Mapping[int, str]) -> dict[str, int]:
     """Return each module's group: the first that holds a parameter of it; the root's is the first of all."""
     homes = {"": 0}
     for index, group in enumerate(optimizer.param_groups):
+        if group.get("passing"):
+            continue
         known = [names[id(each)] for each in group["params"] if id(each) in names]
         for owner in (owner for name in known for owner in _owners(name)):
             homes.setdefault(owner, index)

@@ -14,6 +14,7 @@ from niwaki.errors import ContractError
 from niwaki.methods.base import Method, Run, Stage, carry_over, checked_steps, methods
 from niwaki.records import RecordBase
 from niwaki.settings import Settings, family
+from niwaki.surgery import unwrap
 
 __all__ = ["Chain"]
 
@@ -146,6 +147,7 @@ class Chain(Method, metaclass=_OnePositional):
             runs.append(run)
         chain = _ChainRun(parts, runs)
         chain.done = int(state["done"])
+        chain.groups = state.get("groups")
         return model, chain
 
 
@@ -175,6 +177,7 @@ class _ChainRun(Run):
         self.parts = parts
         self.runs = runs
         self.done = 0
+        self.groups: list[list[str]] | None = None
 
     @property
     def current(self) -> Run:
@@ -190,7 +193,13 @@ class _ChainRun(Run):
         return self.current.masks
 
     def parameter_groups(self, model: nn.Module, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
-        return self.current.parameter_groups(model, lr=lr, weight_decay=weight_decay)
+        if self.groups is None:
+            return self.current.parameter_groups(model, lr=lr, weight_decay=weight_decay)
+        parameters = dict(unwrap(model).named_parameters())  # an optimizer that was carried over is made anew
+        return [
+            {"params": [parameters[name] for name in names], "lr": lr, "weight_decay": weight_decay}
+            for names in self.groups
+        ]
 
     def penalty(self, model: nn.Module) -> Tensor:
         return self.current.penalty(model)
@@ -202,9 +211,11 @@ class _ChainRun(Run):
         self.current.after_backward(model)
 
     def after_step(self, model: nn.Module, optimizer: Optimizer) -> nn.Module:
-        model = self.current.after_step(model, optimizer)
+        after = self.current.after_step(model, optimizer)
+        if after is not model and self.groups is not None:
+            self.groups = _names_of(optimizer, after)
         self.done += 1
-        return self.pass_empty(model, optimizer)
+        return self.pass_empty(after, optimizer)
 
     def finish(self, model: nn.Module) -> nn.Module:
         while len(self.runs) < len(self.parts.methods):
@@ -226,12 +237,13 @@ class _ChainRun(Run):
         if optimizer is not None:
             carry_over(optimizer, model, finished)
             carry_over(optimizer, finished, started)
+            self.groups = _names_of(optimizer, started)
         self.runs.append(run)
         self.done = 0
         return started
 
     def state_dict(self) -> dict[str, Any]:
-        return {"done": self.done, "runs": [run.state_dict() for run in self.runs]}
+        return {"done": self.done, "groups": self.groups, "runs": [run.state_dict() for run in self.runs]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if len(state["runs"]) != len(self.runs):
@@ -242,3 +254,10 @@ class _ChainRun(Run):
         for run, part_state in zip(self.runs, state["runs"], strict=True):
             run.load_state_dict(part_state)
         self.done = int(state["done"])
+        self.groups = state.get("groups")
+
+
+def _names_of(optimizer: Optimizer, model: nn.Module) -> list[list[str]]:
+    """Return the names of a model's parameters by the optimizer's groups, so that it can be made anew on resuming."""
+    names = {id(parameter): name for name, parameter in unwrap(model).named_parameters()}
+    return [[names[id(each)] for each in group["params"] if id(each) in names] for group in optimizer.param_groups]

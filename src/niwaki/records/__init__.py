@@ -6,6 +6,7 @@ from niwaki.records.cut import CutRecord
 from niwaki.records.delta import DeltaRecord, delta
 from niwaki.records.difference import first_difference
 from niwaki.records.environment import Environment
+from niwaki.records.folding import FoldedLayer, Folding
 from niwaki.records.latency import ROUNDS, Latency, Timing
 from niwaki.records.plan import GroupPlan, Plan, Repair, Rescale, Slice
 from niwaki.records.record import Compression, Quality, Record
@@ -18,6 +19,8 @@ __all__ = [
     "CutRecord",
     "DeltaRecord",
     "Environment",
+    "FoldedLayer",
+    "Folding",
     "GroupPlan",
     "GroupSensitivity",
     "Latency",

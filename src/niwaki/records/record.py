@@ -7,6 +7,7 @@ from niwaki.records.cost import Cost
 from niwaki.records.cut import CutRecord
 from niwaki.records.delta import DeltaRecord
 from niwaki.records.environment import Environment
+from niwaki.records.folding import Folding
 from niwaki.records.latency import Latency
 from niwaki.records.plan import Plan
 from niwaki.records.sensitivity import Sensitivity
@@ -48,6 +49,7 @@ class Record(RecordBase):
         plans: The plans that were applied, in order.
         sensitivity: What each task lost when one group of the dense model alone was thinned out, where it was measured.
         cuts: The cuts in the course of the training, each with the model it left.
+        folding: What was expanded while it trained, and how exactly it was folded back, where that was done.
         compression: What it took.
         environment: Machine and versions.
         recipe: The resolved recipe, or the settings of the call.
@@ -68,6 +70,7 @@ class Record(RecordBase):
     plans: tuple[Plan, ...] = ()
     sensitivity: Sensitivity | None = None
     cuts: tuple[CutRecord, ...] = ()
+    folding: Folding | None = None
     compression: Compression = Compression()
     environment: Environment
     recipe: dict[str, Any] = {}

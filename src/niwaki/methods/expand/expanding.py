@@ -1,0 +1,112 @@
+"""What every expansion is: layers that train in another form, chosen by one scope and folded in the end."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import nn
+
+from niwaki.contract import Named
+from niwaki.errors import ContractError
+from niwaki.methods.base import Method, Run, Stage, checked_steps
+from niwaki.methods.expand.expansion import Expansion
+from niwaki.methods.expand.layers import Candidate, Reach, candidates, reach_of
+from niwaki.methods.expand.run import ExpandingRun, Given
+from niwaki.methods.expand.wiring import expand_layer
+from niwaki.surgery import recompile, unwrap
+
+__all__ = ["Expanding", "Scope"]
+
+Scope = Literal["all", "trunk", "heads"]
+
+
+class Expanding(Method):
+    """The settings that all expansions share.
+
+    Attributes:
+        scope: Whose layers are expanded: those that two or more tasks learn (``"trunk"``), those that one task learns
+            (``"heads"``), or all. With a single task all is trunk.
+        keep: Names or patterns (``"encoder.*"``) of modules that stay plain.
+        depthwise: Whether depthwise convolutions are expanded too, each group by itself; they have little to gain.
+        expanded_lr: Learning rate of what the weights are computed from, as a share of the network's, above 0.
+    """
+
+    stage: ClassVar[Stage] = "rewire"
+
+    scope: Scope = "all"
+    keep: tuple[str, ...] = ()
+    depthwise: bool = False
+    expanded_lr: float = Field(1.0, gt=0)
+
+    @abstractmethod
+    def _expand(self, candidate: Candidate, number: int) -> Expansion | str:
+        """Return the expansion of a layer, or the reason why it stays plain.
+
+        Args:
+            candidate: The layer.
+            number: Its place among the candidates.
+        """
+
+    def start(
+        self,
+        model: nn.Module,
+        example: Any,
+        tasks: Sequence[Named] | None = None,
+        *,
+        steps: int,
+        data: Iterable[Any] | None = None,
+    ) -> tuple[nn.Module, Run]:
+        """Copy the model and let the chosen layers compute their weights. See `niwaki.methods.Method.start`.
+
+        Args:
+            model: The user's model, random or trained; it stays as it is.
+            example: As for `niwaki.prune`; the fold is proved on it.
+            tasks: The tasks, or None.
+            steps: Optimizer steps that will follow; without any the copy stays plain.
+            data: Not looked at, but for its length where phases are counted in epochs.
+
+        Returns:
+            The model to train, which answers as the plain one, and its run.
+
+        Raises:
+            ContractError: When no layer can be expanded, or a setting does not fit the model.
+        """
+        checked_steps(steps)
+        copy = recompile(deepcopy(model), model)
+        given = Given(self, example, tasks, steps, data)
+        if steps == 0:
+            return copy, ExpandingRun(given, {})
+        plain = self._rewire(unwrap(copy), reach_of(unwrap(copy), example, tasks))
+        return copy, self._run(given, plain)
+
+    def _run(self, given: Given, plain: Mapping[str, str]) -> ExpandingRun:
+        return ExpandingRun(given, plain)
+
+    def _rewire(self, model: nn.Module, reach: Reach) -> dict[str, str]:
+        """Expand the chosen layers in place; return the others with their reasons."""
+        found, plain = candidates(model, reach, self.keep)
+        expanded = 0
+        for number, candidate in enumerate(found):
+            chosen = self._outside(candidate, len(reach)) or self._expand(candidate, number)
+            if isinstance(chosen, str):
+                plain[candidate.name] = chosen
+            else:
+                expand_layer(candidate.layer, chosen)
+                expanded += 1
+        if not expanded:
+            reasons = (
+                "; ".join(f"{name or 'the model'}: {why}" for name, why in plain.items()) or "it has no such layer"
+            )
+            raise ContractError(f"{self.kind} finds no layer to expand in this model ({reasons}); see scope and keep")
+        order = {name: place for place, (name, _) in enumerate(model.named_modules())}
+        return dict(sorted(plain.items(), key=lambda pair: order[pair[0]]))
+
+    def _outside(self, candidate: Candidate, num_tasks: int) -> str | None:
+        if candidate.layout.depthwise and not self.depthwise:
+            return "depthwise"
+        shared = len(candidate.tasks) > 1 or num_tasks == 1
+        if self.scope != "all" and shared != (self.scope == "trunk"):
+            return f"outside the scope {self.scope!r}"
+        return None
