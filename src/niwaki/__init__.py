@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from niwaki.methods.prune import plan as plan
     from niwaki.methods.prune import prune as prune
     from niwaki.methods.prune import sensitivity as sensitivity
+    from niwaki.methods.sparse import sparse_runtime as sparse_runtime
     from niwaki.models import MultiTaskNet as MultiTaskNet
     from niwaki.models import TaskNets as TaskNets
     from niwaki.models import from_timm as from_timm
@@ -105,6 +106,7 @@ _HOMES = {
         "prune",
         "sensitivity",
     ),
+    "niwaki.methods.sparse": ("sparse_runtime",),
     "niwaki.models": (
         "MultiTaskNet",
         "TaskNets",

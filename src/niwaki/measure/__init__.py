@@ -3,11 +3,15 @@
 from niwaki.measure.activations import peak_activation_bytes
 from niwaki.measure.cost import measure, measure_traced
 from niwaki.measure.latency import measure_latency, time_models
+from niwaki.measure.machine import device_in_words, disturbances, load_warning
 from niwaki.measure.rounds import Rounds, time_rounds
 from niwaki.measure.runtimes import runtimes
 
 __all__ = [
     "Rounds",
+    "device_in_words",
+    "disturbances",
+    "load_warning",
     "measure",
     "measure_latency",
     "measure_traced",

@@ -11,6 +11,7 @@ from niwaki.records.latency import ROUNDS, Latency, Timing
 from niwaki.records.plan import GroupPlan, Plan, Repair, Rescale, Slice
 from niwaki.records.record import Compression, Quality, Record
 from niwaki.records.sensitivity import GroupSensitivity, Sensitivity
+from niwaki.records.sparse_runtime import Gain, LayerGain, SparseRuntimeRecord
 
 __all__ = [
     "ROUNDS",
@@ -21,9 +22,11 @@ __all__ = [
     "Environment",
     "FoldedLayer",
     "Folding",
+    "Gain",
     "GroupPlan",
     "GroupSensitivity",
     "Latency",
+    "LayerGain",
     "PartCost",
     "Plan",
     "Quality",
@@ -33,6 +36,7 @@ __all__ = [
     "Rescale",
     "Sensitivity",
     "Slice",
+    "SparseRuntimeRecord",
     "Timing",
     "delta",
     "first_difference",

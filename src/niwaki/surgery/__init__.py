@@ -4,6 +4,7 @@ from niwaki.surgery.bank_conv import BankConv
 from niwaki.surgery.bank_steps import install_banks, materialise
 from niwaki.surgery.banks import HeldBank, banks_of
 from niwaki.surgery.batchnorm import reestimate_batchnorm
+from niwaki.surgery.compressed_rows import CompressedRows, Kernel, pick_kernel
 from niwaki.surgery.cutting import classes_removed_by, cut
 from niwaki.surgery.graph_model import GraphModel
 from niwaki.surgery.literals import LiteralSize, find_literal_sizes
@@ -16,8 +17,10 @@ from niwaki.surgery.wrappers import recompile, unwrap
 
 __all__ = [
     "BankConv",
+    "CompressedRows",
     "GraphModel",
     "HeldBank",
+    "Kernel",
     "LiteralSize",
     "Plan",
     "banks_of",
@@ -29,6 +32,7 @@ __all__ = [
     "follow_ema",
     "install_banks",
     "materialise",
+    "pick_kernel",
     "plans_of",
     "recall",
     "recompile",

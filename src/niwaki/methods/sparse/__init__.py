@@ -4,6 +4,7 @@ from niwaki.methods.sparse.allocation import ERK, LAMP, Allocation, Global, Unif
 from niwaki.methods.sparse.base import SparseMethod, SparseRun
 from niwaki.methods.sparse.dynamic import PRESETS, DynamicSparse
 from niwaki.methods.sparse.masks import Masks
+from niwaki.methods.sparse.runtime import SparseRuntime, sparse_runtime
 from niwaki.methods.sparse.target import Target
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "Masks",
     "SparseMethod",
     "SparseRun",
+    "SparseRuntime",
     "Target",
     "Uniform",
     "UniformPlus",
     "allocations",
+    "sparse_runtime",
 ]
