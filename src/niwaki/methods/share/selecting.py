@@ -37,6 +37,7 @@ class Question:
         least: How many stay at least, where ``counts`` is None.
         scale: Whether each user of a filter has a scale of its own.
         limit: Distance past which a filter of little importance may be pruned for good; None prunes none.
+        below: Share of each network's filters, those of least importance, that the limit may prune.
         judge: Returns each task's calibration loss for a selection; None where there is no data.
         seed: Seed of whatever chance decides.
     """
@@ -46,6 +47,7 @@ class Question:
     least: tuple[int, ...]
     scale: bool = True
     limit: float | None = None
+    below: float = 0.5
     judge: Callable[[Selection], Mapping[str, float]] | None = None
     seed: int = 0
 

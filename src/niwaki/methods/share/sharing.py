@@ -110,6 +110,7 @@ class Sharer:
             least=tuple(count_for(method.least, stack.size) for stack in stacks),
             scale=method.scale,
             limit=method.limit,
+            below=method.below,
             judge=judge if calibration is not None else None,
             seed=method.seed,
         )
