@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from niwaki.contract import Named
 from niwaki.errors import ContractError, SettingError
-from niwaki.methods import Chain, Method, Run, StructuredPruning
+from niwaki.methods import Chain, FilterSharing, Method, Overparam, Run, StructuredPruning
 from niwaki.methods.base import Stage
 from niwaki.records import Compression, RecordBase
 from niwaki.settings import Budget
@@ -178,6 +178,10 @@ def test_a_state_of_another_part_is_refused_by_the_run() -> None:
         (
             [StructuredPruning(budget={"macs": 0.5}), Early()],
             "a rewire adds weights to layers whose channels were already",
+        ),
+        (
+            [FilterSharing(), Overparam()],
+            "overparam can't come after filter_sharing: it works on torch's own layers, and filter_sharing leaves",
         ),
         ([Chain([Noted()])], "a chain holds methods, not chains"),
         ([], "at least 1 item"),

@@ -5,6 +5,7 @@ from niwaki.methods.chain import Chain
 from niwaki.methods.expand import DOConv, ExpandNet, Overparam, RepVGG
 from niwaki.methods.prune import FPGM, Blend, BNScale, CosPrune, Magnitude, RandomScore, StructuredPruning, Taylor
 from niwaki.methods.prune.criteria import criteria
+from niwaki.methods.share import FilterSharing
 from niwaki.methods.sparse import DynamicSparse
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "DOConv",
     "DynamicSparse",
     "ExpandNet",
+    "FilterSharing",
     "Magnitude",
     "Method",
     "Overparam",

@@ -121,6 +121,16 @@ class Method(Settings):
         """Whether the weights that it is given are thrown away in the end; then nothing may be rewired before it."""
         return False
 
+    @property
+    def hides_layers(self) -> bool:
+        """Whether layers of Niwaki's own take the place of torch's in what it leaves."""
+        return False
+
+    @property
+    def needs_layers(self) -> bool:
+        """Whether torch's own layers are what it works on, so that nothing may have hidden them."""
+        return False
+
     @abstractmethod
     def start(
         self,

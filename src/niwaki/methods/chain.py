@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -84,6 +84,16 @@ class Chain(Method, metaclass=_OnePositional):
                     "would throw away what that trained; put them into two chains, or fine-tune"
                 )
             former += [part.kind] if part.stage == "rewire" else []
+        return self
+
+    @model_validator(mode="after")
+    def _finds_its_layers(self) -> Self:
+        for former, later in combinations(self.parts, 2):
+            if former.hides_layers and later.needs_layers:
+                raise ValueError(
+                    f"{later.kind} can't come after {former.kind}: it works on torch's own layers, and {former.kind} "
+                    f"leaves others in their place; put {later.kind} first"
+                )
         return self
 
     @model_validator(mode="after")

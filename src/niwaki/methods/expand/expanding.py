@@ -40,6 +40,11 @@ class Expanding(Method):
     depthwise: bool = False
     expanded_lr: float = Field(1.0, gt=0)
 
+    @property
+    def needs_layers(self) -> bool:
+        """Whether torch's own layers are what it works on: it expands nothing else."""
+        return True
+
     @abstractmethod
     def _expand(self, candidate: Candidate, number: int) -> Expansion | str:
         """Return the expansion of a layer, or the reason why it stays plain.

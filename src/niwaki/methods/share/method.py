@@ -21,7 +21,7 @@ from niwaki.methods.share.sharing import Sharer
 from niwaki.methods.share.starting import require_common_start
 from niwaki.modules import unwrap
 from niwaki.settings import family
-from niwaki.surgery import recompile, replay
+from niwaki.surgery import materialise, recompile, replay
 
 __all__ = ["FilterSharing"]
 
@@ -94,6 +94,11 @@ class FilterSharing(Method):
             raise ValueError("rates of single layers go with a rate for the others; adaptive rates choose all of them")
         return self
 
+    @property
+    def hides_layers(self) -> bool:
+        """Whether layers of Niwaki's own take the place of torch's: those that draw from banks."""
+        return True
+
     def rate_of(self, layer: Layer) -> float | None:
         """Return the share of a layer's filters that stays; None where the selector chooses it."""
         if self.rate == "adaptive":
@@ -146,7 +151,7 @@ class FilterSharing(Method):
                 or something needs batches or losses that were not given.
         """
         run, layers = self._run(model, (example, tasks, data), steps)
-        copy = recompile(deepcopy(model), model)
+        copy = materialise(recompile(deepcopy(model), model))
         run.start = self._compare(run, unwrap(copy), layers)
         return run.begin(copy), run
 
@@ -163,7 +168,7 @@ class FilterSharing(Method):
         """Put the banks of a saved run into a copy of the model. See `niwaki.methods.Method.resume`."""
         run, _ = self._run(model, (example, tasks, data), steps)
         run.load_state_dict(state)
-        small = recompile(deepcopy(model), model)
+        small = materialise(recompile(deepcopy(model), model))
         for step in run.steps:
             small = replay(small, step)
         return small, run
@@ -173,8 +178,9 @@ class FilterSharing(Method):
     ) -> tuple[SharingRun, tuple[Layer, ...]]:
         checked_steps(steps)
         example, tasks, data = given
-        traced = trace(unwrap(model), example, tasks=task_names(tasks))
-        layers = find_layers(unwrap(model), traced, self.scope)
+        plain = materialise(unwrap(model))
+        traced = trace(plain, example, tasks=task_names(tasks))
+        layers = find_layers(plain, traced, self.scope)
         if not layers:
             raise ContractError(
                 "no convolution of this model can share filters: the last ones, grouped, depthwise and transposed ones "

@@ -37,6 +37,7 @@ class Question:
         least: How many stay at least, where ``counts`` is None.
         scale: Whether each user of a filter has a scale of its own.
         limit: Distance past which a filter of little importance may be pruned for good; None prunes none.
+        below: Share of each member's filters, those of least importance, that the limit may prune.
         below: Share of each network's filters, those of least importance, that the limit may prune.
         judge: Returns each task's calibration loss for a selection; None where there is no data.
         seed: Seed of whatever chance decides.
@@ -49,7 +50,24 @@ class Question:
     limit: float | None = None
     below: float = 0.5
     judge: Callable[[Selection], Mapping[str, float]] | None = None
+    below: float = 0.5
     seed: int = 0
+
+    def fixed_counts(self, kind: str) -> tuple[int, ...]:
+        """Return the counts, for a selector that does not choose them.
+
+        Args:
+            kind: The selector's name, for the message.
+
+        Raises:
+            ContractError: When it was asked to.
+        """
+        if self.counts is None:
+            raise ContractError(
+                f"{kind} does not choose how many filters stay: give a rate, or take a selector that does, such as "
+                "selector='many_objective'"
+            )
+        return self.counts
 
 
 @dataclass(frozen=True)
@@ -137,7 +155,7 @@ class Important(Selector):
 
     def select(self, question: Question) -> Found:
         """Keep the filters of most importance, those that come first among equals."""
-        counts = question.counts or question.least
+        counts = question.fixed_counts(self.kind)
         order = [stack.importance.argsort(descending=True, stable=True) for stack in question.stacks]
         kept = [tuple(sorted(rows[:count].tolist())) for rows, count in zip(order, counts, strict=True)]
         return Found(Selection(tuple(kept)))
