@@ -164,11 +164,11 @@ def _nyuv2() -> DataSettings:
     return datasets.get("nyuv2")(root=find_data("nyuv2_replica"), size=(48, 80), val=8)
 
 
-_TRUNK = {"allocation": "global", "scope": "trunk", "round_to": 1, "floor": 2}
+_TRUNK = {"allocation": "global", "scope": "trunk", "round_to": 1, "floor": 3}
 
 PROBLEMS = {
     "digits": Problem(_digits, ConvNet(size=(36, 36), in_channels=1, width=0.5), 64, 400, _TRUNK),
-    "rooms": Problem(_rooms, ResNetUNet(width=0.5), 16, 200, _TRUNK),
-    "nyuv2": Problem(_nyuv2, ResNetUNet(width=0.5), 8, 200, _TRUNK),
+    "rooms": Problem(_rooms, ResNetUNet(width=0.5), 16, 150, _TRUNK),
+    "nyuv2": Problem(_nyuv2, ResNetUNet(width=0.5), 8, 150, _TRUNK),
     "vgg": Problem(_large_rooms, VGG(width=0.25), 8, 150, {**_TRUNK, "scope": "all", "floor": 5}),
 }

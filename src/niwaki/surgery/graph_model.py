@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from niwaki.errors import ContractError
 from niwaki.graph import Program
+from niwaki.surgery.memory import ATTRIBUTE, recall
 from niwaki.surgery.rewrite import Rewritten
 from niwaki.surgery.switches import Switch, switches
 from niwaki.surgery.tensors import named_tensors
@@ -85,7 +86,8 @@ class GraphModel(nn.Module):
         for registry in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
             self.__dict__[registry] = model.__dict__[registry]
         self.training = model.training
-        self.origin = type(model).__name__
+        self.origin: str = model.origin if isinstance(model, GraphModel) else type(model).__name__
+        self.__dict__[ATTRIBUTE] = recall(model)
         self._routes = tuple(routes)
         self._signature = signature
         for name, tensor in constants.items():

@@ -24,7 +24,7 @@ from niwaki.methods.prune.whole import Outcome, why_nothing_goes
 from niwaki.records.base import RecordBase
 from niwaki.settings import Budget
 
-__all__ = ["Choice", "Dense", "Problem", "Round", "choose", "least_sizes", "output_dims"]
+__all__ = ["Choice", "Dense", "Problem", "Round", "choose", "output_dims", "smallest"]
 
 
 class Dense(RecordBase):
@@ -103,20 +103,24 @@ def choose(problem: Problem) -> Choice:
         SettingError: When limits and tasks don't fit.
         DataError: When a task with a limit has no label.
     """
-    allocation = _allocation(problem)
-    sizes = _Sizes(problem.channels, allocation, Storage(problem.subject.model, problem.channels))
-    whole = sizes.of(allocation.counts(1.0))
-    dense = problem.turn.dense or Dense(**whole, shapes=dict(problem.channels.traced.shapes))
+    allocation, sizes, dense = _measured(problem)
     budget = problem.selection.budget
     counts, met = _within_limits(problem, sizes) if budget is None else _within(budget, problem, sizes, dense)
     return Choice(allocation, allocation.keep(counts), sizes.of(counts), dense, met)
 
 
-def least_sizes(problem: Problem) -> dict[str, int]:
-    """Return the size of the smallest network that a selection allows, by unit."""
+def smallest(problem: Problem) -> Choice:
+    """Choose the smallest widths that a selection allows, whatever its goal."""
+    allocation, sizes, dense = _measured(problem)
+    least = allocation.counts(0.0)
+    return Choice(allocation, allocation.keep(least), sizes.of(least), dense, met=True)
+
+
+def _measured(problem: Problem) -> tuple[Allocation, "_Sizes", Dense]:
     allocation = _allocation(problem)
     sizes = _Sizes(problem.channels, allocation, Storage(problem.subject.model, problem.channels))
-    return sizes.of(allocation.counts(0.0))
+    whole = sizes.of(allocation.counts(1.0))
+    return allocation, sizes, problem.turn.dense or Dense(**whole, shapes=dict(problem.channels.traced.shapes))
 
 
 def _within_limits(problem: Problem, sizes: "_Sizes") -> tuple[Counts, bool]:

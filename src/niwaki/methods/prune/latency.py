@@ -4,8 +4,8 @@ from torch import nn
 
 from niwaki.errors import BudgetError
 from niwaki.measure import measure_latency
-from niwaki.methods.prune.choosing import Problem, Round, least_sizes
-from niwaki.methods.prune.selecting import Planned, plan_round
+from niwaki.methods.prune.choosing import Round, smallest
+from niwaki.methods.prune.selecting import Planned, WrittenSizesError, plan_round
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.subject import Subject
 from niwaki.settings import Budget
@@ -42,19 +42,18 @@ def plan_in_time(subject: Subject, selection: Selection, turn: Round) -> Planned
         smaller = selection.model_copy(update={"budget": Budget(macs=max(macs, 1))})
         return plan_round(subject, smaller, turn)
 
-    scores = selection.criterion.score(subject.model, subject.channels, subject.evidence)
-    least = least_sizes(Problem(subject.channels, scores, subject, selection, turn))["macs"]
     dense_ms = _milliseconds(subject.model, subject, budget)
     whole = planned_at(2**62)
     if dense_ms <= budget.amount:
         return _told(whole, budget, dense_ms, dense_ms)
-    best = planned_at(least)
+    best = plan_round(subject, selection, turn, pick=smallest)
     best_ms = _timed(best, subject, budget)
     if best_ms > budget.amount:
-        raise BudgetError(
+        text = (
             f"{budget} is out of reach: the smallest network takes {best_ms:.3g} ms in {budget.runtime} (the dense one "
             f"{dense_ms:.3g}); ask for more time, or lower round_to or floor"
         )
+        raise WrittenSizesError(text, best.written) if best.written else BudgetError(text)
     low, high = (_macs(best), best_ms), (whole.dense.macs, dense_ms)
     for _ in range(_TRIES):
         if best_ms >= (1 - _CLOSE) * budget.amount:

@@ -9,10 +9,9 @@ from torch import nn
 from niwaki.contract import Named, task_names
 from niwaki.errors import SettingError, did_you_mean
 from niwaki.methods.calibration import open_calibration
-from niwaki.methods.prune.choosing import Round
 from niwaki.methods.prune.keeping import names_of
-from niwaki.methods.prune.latency import plan_in_time
-from niwaki.methods.prune.selecting import Planned, plan_round
+from niwaki.methods.prune.reaching import plan_goal
+from niwaki.methods.prune.selecting import Planned
 from niwaki.methods.prune.settings import PlanOptions, Selection
 from niwaki.methods.prune.subject import read_subject
 from niwaki.settings import Budget
@@ -47,7 +46,7 @@ def plan(
         **options: The goal: what may **stay**, as ``channels`` (a fraction), ``params``, ``macs`` or ``bytes`` (a
             fraction or a count), ``latency_ms`` (measured) or ``budget``; or ``limits``, what each task's loss may rise
             by on ``data``. And the options of `PlanOptions`: ``criterion``, ``allocation``, ``scope``, ``round_to``,
-            ``floor``, ``widths``, ``keep``.
+            ``floor``, ``widths``, ``keep``, ``form``.
 
     Returns:
         The plan, with what was asked and what is reached.
@@ -120,7 +119,7 @@ def _planned(model: nn.Module, example: Any, known: _Known, options: PlanOptions
     subject = read_subject(inner, example, selection, task_names(tasks))
     if subject.evidence is not None or selection.limits:
         subject = subject.looked_at(open_calibration(tasks, data, selection.calibration_batches))
-    return plan_in_time(subject, selection, Round()) if selection.in_time else plan_round(subject, selection)
+    return plan_goal(subject, selection)
 
 
 def _selection(model: nn.Module, options: PlanOptions) -> Selection:

@@ -16,9 +16,8 @@ from niwaki.methods.calibration import Calibration, open_calibration, task_gradi
 from niwaki.methods.prune.choosing import Dense, Round
 from niwaki.methods.prune.criteria import RandomScore
 from niwaki.methods.prune.evidence import Evidence
-from niwaki.methods.prune.latency import plan_in_time
+from niwaki.methods.prune.reaching import plan_goal
 from niwaki.methods.prune.retrain import built_anew, move_afresh, require_resettable
-from niwaki.methods.prune.selecting import plan_round
 from niwaki.methods.prune.subject import Subject, read_subject
 from niwaki.surgery import Plan, follow, plans_of, unwrap
 from niwaki.surgery.memory import recall
@@ -197,7 +196,7 @@ class PruningRun(Run):
         if self.moments[0] > 0 and self._subject is not None and not (self.method.limits or self.method.in_time):
             blind = self.method.model_copy(update={"criterion": RandomScore()})
             whole = Round(len(self.moments), len(self.moments))
-            self.dense = plan_round(self._subject, blind, whole).dense
+            self.dense = plan_goal(self._subject, blind, whole).dense
 
     def _cut_if_due(self, model: nn.Module, optimizer: Optimizer | None) -> nn.Module:
         """Cut as often as the steps so far ask for."""
@@ -207,8 +206,7 @@ class PruningRun(Run):
 
     def _cut(self, model: nn.Module, optimizer: Optimizer | None, number: int) -> nn.Module:
         turn = Round(number, len(self.moments), self.dense, self.method.remove)
-        plan = plan_in_time if self.method.in_time else plan_round
-        planned = plan(self._judged(model), self.method, turn)
+        planned = plan_goal(self._judged(model), self.method, turn)
         small = planned.cut(model)
         self._subject, self.dense = None, planned.dense
         self.done = len(self.moments) if planned.met else number

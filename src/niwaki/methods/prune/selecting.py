@@ -1,29 +1,44 @@
 """From a model and a selection to a plan: trace, score, choose, write down."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import nn
 
 from niwaki.contract import as_examples, describe_example
-from niwaki.errors import SurgeryError
+from niwaki.errors import BudgetError, SurgeryError
 from niwaki.graph import Channels
 from niwaki.methods.prune.choosing import Choice, Dense, Problem, Round, choose, output_dims
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.subject import Subject
 from niwaki.methods.prune.whole import Outcome, outcomes
-from niwaki.surgery import Plan, cut, find_literal_sizes
+from niwaki.surgery import LiteralSize, Plan, cut, find_literal_sizes
 
-__all__ = ["Planned", "plan_round"]
+__all__ = ["Planned", "WrittenSizesError", "plan_round"]
+
+Pick = Callable[[Problem], Choice]
+
+
+class WrittenSizesError(BudgetError):
+    """The goal is out of reach as long as the model's own classes have to run: numbers stand in their Python code."""
+
+    def __init__(self, text: str, written: tuple[str, ...]) -> None:
+        more = f" and {len(written) - 1} more" if len(written) > 1 else ""
+        super().__init__(f"{text}; channels stay because {written[0]}{more} (form='graph' frees them)")
 
 
 class Planned(NamedTuple):
-    """A plan with the channel classes it was made on, the dense model's size, and what the small one has to have."""
+    """A plan with the channel classes it was made on, the dense model's size, and what the small one has to have.
+
+    `written` says which sizes in the model's Python code kept channels.
+    """
 
     plan: Plan
     channels: Channels
     dense: Dense
     params: int
     met: bool
+    written: tuple[str, ...] = ()
 
     def cut(self, model: nn.Module) -> nn.Module:
         """Cut the model that was planned for, and check its size.
@@ -41,29 +56,26 @@ class Planned(NamedTuple):
         return small
 
 
-def plan_round(subject: Subject, selection: Selection, turn: Round | None = None) -> Planned:
+def plan_round(subject: Subject, selection: Selection, turn: Round | None = None, pick: Pick = choose) -> Planned:
     """Plan one round of pruning.
 
     Args:
         subject: The model, with everything that its criterion has to see.
         selection: What is chosen, and how.
         turn: The round, when there are several.
+        pick: Chooses what stays.
 
     Returns:
         The plan, the channel classes, and the dense model's size.
 
     Raises:
-        BudgetError: When the budget is out of reach.
+        BudgetError: When the budget is out of reach; a `WrittenSizesError` where it is not for a graph.
         ContractError: When the criterion has seen too little, or ``widths`` names what the model does not have.
     """
-    turn, model, channels = turn or Round(), subject.model, subject.channels
-    scores = selection.criterion.score(model, channels, subject.evidence)
-    notes = selection.criterion.notes(channels, subject.evidence)
-    chosen = choose(Problem(channels, scores, subject, selection, turn))
-    while faults := [each for each in find_literal_sizes(model, channels, ~chosen.keep) if len(each.classes)]:
-        for fault in faults:
-            channels = channels.freeze(fault.classes, str(fault))
-        chosen = choose(Problem(channels, scores, subject, selection, turn))
+    turn, model = turn or Round(), subject.model
+    scores = selection.criterion.score(model, subject.channels, subject.evidence)
+    notes = selection.criterion.notes(subject.channels, subject.evidence)
+    channels, chosen, written = _chosen(Problem(subject.channels, scores, subject, selection, turn), pick)
     groups, frozen = outcomes(Outcome(channels, chosen.keep, chosen.allocation.reasons(), output_dims(model)))
     unreached = channels.traced.unreached
     plan = Plan(
@@ -72,9 +84,30 @@ def plan_round(subject: Subject, selection: Selection, turn: Round | None = None
         examples=tuple(describe_example(each) for each in as_examples(subject.example)),
         asked=_asked(selection, turn),
         reached=_reached(chosen),
+        form=selection.form.replace("auto", ""),
         notes=(*channels.traced.notes, *([unreached] if unreached else []), *notes),
     )
-    return Planned(plan, channels, chosen.dense, chosen.sizes["params"], chosen.met)
+    return Planned(plan, channels, chosen.dense, chosen.sizes["params"], chosen.met, written)
+
+
+def _chosen(problem: Problem, pick: Pick) -> tuple[Channels, Choice, tuple[str, ...]]:
+    """Choose; unless a graph is asked for, channels whose number is written in Python code stay."""
+    chosen, written = pick(problem), tuple[str, ...]()
+    while problem.selection.form != "graph" and (faults := _written_sizes(problem, chosen)):
+        channels = problem.channels
+        for fault in faults:
+            channels = channels.freeze(fault.classes, str(fault))
+        problem, written = problem._replace(channels=channels), (*written, *map(str, faults))
+        try:
+            chosen = pick(problem)
+        except BudgetError as error:
+            raise WrittenSizesError(str(error), written) from error
+    return problem.channels, chosen, written
+
+
+def _written_sizes(problem: Problem, chosen: Choice) -> list[LiteralSize]:
+    found = find_literal_sizes(problem.subject.model, problem.channels, ~chosen.keep)
+    return [each for each in found if len(each.classes)]
 
 
 def _reached(chosen: Choice) -> dict[str, float]:

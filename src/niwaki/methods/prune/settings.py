@@ -31,6 +31,10 @@ class Selection(Settings):
         widths: Names or patterns of modules to the channels that each of their layers keeps at least.
         keep: Names or patterns (``"encoder.*"``) of modules or parameters that stay as they are: none of their channels
             goes, on neither side.
+        form: What the cut gives back: the model's own classes or else an error (``"module"``; channels whose number
+            stands in their Python code stay), its exported programs at their new sizes (``"graph"``), or the classes,
+            and the graph where they can't run at the new sizes, don't prove themselves, or keep the goal out of reach
+            by such numbers (``"auto"``).
 
     Raises:
         SettingError: When neither a budget nor limits are given, or both, or a value is not allowed.
@@ -50,6 +54,7 @@ class Selection(Settings):
     floor: int = Field(1, ge=1)
     widths: dict[str, Annotated[int, Field(ge=1)]] = {}
     keep: tuple[str, ...] = ()
+    form: Literal["auto", "module", "graph"] = "auto"
 
     @property
     def in_time(self) -> bool:
@@ -85,6 +90,7 @@ class PlanOptions(TypedDict, total=False):
         floor: Channels that a layer keeps at least.
         widths: The same for some modules, by name or pattern.
         keep: Modules, names or patterns of what stays as it is.
+        form: Whether the model's own classes come back, or its graph.
     """
 
     channels: float
@@ -102,3 +108,4 @@ class PlanOptions(TypedDict, total=False):
     floor: int
     widths: dict[str, int]
     keep: Sequence[str | nn.Module] | str | nn.Module
+    form: Literal["auto", "module", "graph"]

@@ -57,6 +57,7 @@ def read_subject(model: nn.Module, example: Any, selection: Selection, tasks: Se
         ContractError: When ``keep`` names what the model does not have.
     """
     traced = trace(model, example, tasks=tasks)
-    channels = find_channels(traced, keep=kept_parameters(model, selection.keep))
+    kept = kept_parameters(model, selection.keep)
+    channels = find_channels(traced, keep=kept, permutations=selection.form == "graph")
     channels = inside(channels, selection.scope)
     return Subject(model, example, channels, selection.criterion.gather(channels))
