@@ -132,7 +132,7 @@ def test_progress_leads_from_dense_to_the_target(magnitudes: dict[str, Tensor]) 
 )
 def test_a_target_that_says_too_little_or_too_much_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        Target(**values)  # type: ignore[arg-type]  # that is the point
+        Target(**values)
 
 
 def test_less_than_one_weight_a_layer_is_refused(magnitudes: dict[str, Tensor]) -> None:

@@ -99,8 +99,9 @@ def find_layers(traced: Traced) -> dict[str, Layer]:
         places.update(dict.fromkeys(read.predictions(), "prediction"))
         if program in traced.eval_programs:
             _add(macs, read.macs(traced.shapes))
+    tasks = {name: of & set(traced.tasks) for name, of in parts.of.items()}
     return {
-        name: Layer(name, shape, parts.part(parts.of[name]), places[name], macs.get(name, 0), parts.of[name])
+        name: Layer(name, shape, parts.part(parts.of[name]), places[name], macs.get(name, 0), tasks[name])
         for name, shape in traced.shapes.items()
         if name in places and parts.of[name]
     }
