@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from niwaki.methods import BNScale as BNScale
     from niwaki.methods import Chain as Chain
     from niwaki.methods import CosPrune as CosPrune
-    from niwaki.methods import DynamicSparse as DynamicSparse
     from niwaki.methods import DOConv as DOConv
+    from niwaki.methods import DynamicSparse as DynamicSparse
     from niwaki.methods import ExpandNet as ExpandNet
+    from niwaki.methods import FilterSharing as FilterSharing
     from niwaki.methods import Magnitude as Magnitude
     from niwaki.methods import Overparam as Overparam
     from niwaki.methods import RandomScore as RandomScore
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from niwaki.settings import Budget as Budget
     from niwaki.surgery import Plan as Plan
     from niwaki.surgery import follow_ema as follow_ema
+    from niwaki.surgery import materialise as materialise
     from niwaki.surgery import reestimate_batchnorm as reestimate_batchnorm
     from niwaki.tasks import Classification as Classification
     from niwaki.tasks import Depth as Depth
@@ -94,6 +96,7 @@ _HOMES = {
         "DOConv",
         "ExpandNet",
         "DynamicSparse",
+        "FilterSharing",
         "Magnitude",
         "Overparam",
         "RandomScore",
@@ -117,6 +120,7 @@ _HOMES = {
     "niwaki.surgery": (
         "Plan",
         "follow_ema",
+        "materialise",
         "reestimate_batchnorm",
     ),
     "niwaki.tasks": (

@@ -11,6 +11,8 @@ from niwaki.records.folding import Folding
 from niwaki.records.latency import Latency
 from niwaki.records.plan import Plan
 from niwaki.records.sensitivity import Sensitivity
+from niwaki.records.sharing import Sharing
+from niwaki.records.sparsity import Sparsity
 
 __all__ = ["Compression", "Quality", "Record"]
 
@@ -49,6 +51,8 @@ class Record(RecordBase):
         plans: The plans that were applied, in order.
         sensitivity: What each task lost when one group of the dense model alone was thinned out, where it was measured.
         cuts: The cuts in the course of the training, each with the model it left.
+        sharing: What became of the filters of several networks, where they draw from banks.
+        sparsity: Which single weights stay, and where, where a sparse method was at work.
         folding: What was expanded while it trained, and how exactly it was folded back, where that was done.
         compression: What it took.
         environment: Machine and versions.
@@ -70,6 +74,8 @@ class Record(RecordBase):
     plans: tuple[Plan, ...] = ()
     sensitivity: Sensitivity | None = None
     cuts: tuple[CutRecord, ...] = ()
+    sharing: Sharing | None = None
+    sparsity: Sparsity | None = None
     folding: Folding | None = None
     compression: Compression = Compression()
     environment: Environment

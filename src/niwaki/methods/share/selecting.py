@@ -38,7 +38,6 @@ class Question:
         scale: Whether each user of a filter has a scale of its own.
         limit: Distance past which a filter of little importance may be pruned for good; None prunes none.
         below: Share of each member's filters, those of least importance, that the limit may prune.
-        below: Share of each network's filters, those of least importance, that the limit may prune.
         judge: Returns each task's calibration loss for a selection; None where there is no data.
         seed: Seed of whatever chance decides.
     """
@@ -50,7 +49,6 @@ class Question:
     limit: float | None = None
     below: float = 0.5
     judge: Callable[[Selection], Mapping[str, float]] | None = None
-    below: float = 0.5
     seed: int = 0
 
     def fixed_counts(self, kind: str) -> tuple[int, ...]:
