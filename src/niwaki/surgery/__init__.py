@@ -6,6 +6,7 @@ from niwaki.surgery.banks import HeldBank, banks_of
 from niwaki.surgery.batchnorm import reestimate_batchnorm
 from niwaki.surgery.compressed_rows import CompressedRows, Kernel, pick_kernel
 from niwaki.surgery.cutting import classes_removed_by, cut
+from niwaki.surgery.factored import factor
 from niwaki.surgery.graph_model import GraphModel
 from niwaki.surgery.literals import LiteralSize, find_literal_sizes
 from niwaki.surgery.memory import cuts_among, recall
@@ -27,6 +28,7 @@ __all__ = [
     "classes_removed_by",
     "cut",
     "cuts_among",
+    "factor",
     "find_literal_sizes",
     "follow",
     "follow_ema",

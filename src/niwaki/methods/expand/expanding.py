@@ -1,7 +1,7 @@
 """What every expansion is: layers that train in another form, chosen by one scope and folded in the end."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
@@ -51,8 +51,15 @@ class Expanding(Method):
 
         Args:
             candidate: The layer.
-            number: Its place among the candidates.
+            number: Its place among those in the scope.
         """
+
+    def _expander(
+        self, model: nn.Module, chosen: Sequence[Candidate], given: Given
+    ) -> Callable[[Candidate, int], Expansion | str]:
+        """Return what expands the layers in the scope, where it has to see them together first."""
+        del model, chosen, given
+        return self._expand
 
     def start(
         self,
@@ -69,7 +76,7 @@ class Expanding(Method):
             model: The user's model, random or trained; it stays as it is.
             example: As for `niwaki.prune`; the fold is proved on it.
             tasks: The tasks, or None.
-            steps: Optimizer steps that will follow; without any the copy stays plain.
+            steps: Optimizer steps that will follow; without any the copy stays plain, unless its factors are kept.
             data: Not looked at, but for its length where phases are counted in epochs.
 
         Returns:
@@ -81,26 +88,33 @@ class Expanding(Method):
         checked_steps(steps)
         copy = recompile(deepcopy(model), model)
         given = Given(self, example, tasks, steps, data)
-        if steps == 0:
+        if steps == 0 and not self.keeps_factors:
             return copy, ExpandingRun(given, {})
-        plain = self._rewire(unwrap(copy), reach_of(unwrap(copy), example, tasks))
+        plain = self._rewire(unwrap(copy), reach_of(unwrap(copy), example, tasks), given)
         return copy, self._run(given, plain)
+
+    @property
+    def keeps_factors(self) -> bool:
+        """Whether the result is of another form than the plain network."""
+        return False
 
     def _run(self, given: Given, plain: Mapping[str, str]) -> ExpandingRun:
         return ExpandingRun(given, plain)
 
-    def _rewire(self, model: nn.Module, reach: Reach) -> dict[str, str]:
+    def _rewire(self, model: nn.Module, reach: Reach, given: Given) -> dict[str, str]:
         """Expand the chosen layers in place; return the others with their reasons."""
         found, plain = candidates(model, reach, self.keep)
-        expanded = 0
-        for number, candidate in enumerate(found):
-            chosen = self._outside(candidate, len(reach)) or self._expand(candidate, number)
-            if isinstance(chosen, str):
-                plain[candidate.name] = chosen
+        outside = {each.name: why for each in found if (why := self._outside(each, len(reach))) is not None}
+        plain |= outside
+        chosen = [each for each in found if each.name not in outside]
+        expand = self._expander(model, chosen, given)
+        for number, candidate in enumerate(chosen):
+            made = expand(candidate, number)
+            if isinstance(made, str):
+                plain[candidate.name] = made
             else:
-                expand_layer(candidate.layer, chosen)
-                expanded += 1
-        if not expanded:
+                expand_layer(candidate.layer, made)
+        if all(each.name in plain for each in chosen):
             reasons = (
                 "; ".join(f"{name or 'the model'}: {why}" for name, why in plain.items()) or "it has no such layer"
             )

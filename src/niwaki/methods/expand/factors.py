@@ -75,15 +75,19 @@ class Factors(Expansion):
         rank: Columns of U.
         combine: How the tasks' scales become one. ``"per_task"`` and ``"anneal"`` have a weight for each task, between
             which `task` chooses; `blend` leads from the tasks' own scales (0) to their mean (1).
+        kept: Whether the factors stay two layers in the end.
     """
 
     blend: Tensor
 
-    def __init__(self, layout: Layout, owners: Sequence[str], rank: int, combine: Combine) -> None:
+    def __init__(
+        self, layout: Layout, owners: Sequence[str], rank: int, combine: Combine, *, kept: bool = False
+    ) -> None:
         super().__init__(layout)
         self.owners = tuple(owners)
         self.rank = rank
         self.combine: Combine = combine
+        self.kept = kept
         self.task: str | None = None
         self.scales.extend(nn.Parameter(torch.zeros(layout.groups, rank)) for _ in owners)
         if combine == "anneal":
@@ -98,6 +102,16 @@ class Factors(Expansion):
         """Multiply out, as the task sees it that runs."""
         u, v = tensors
         return self.layout.weight((u * self._scale(scales).unsqueeze(-2)) @ v)
+
+    def kept_factors(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return U and V in float64 with half of the scale in each.
+
+        Args:
+            tensors: The trained U and V.
+        """
+        u, v = (each.detach().cpu().double() for each in tensors)
+        half = self._scale([each.detach().cpu().double() for each in self.scales]).sqrt()
+        return u * half.unsqueeze(-2), v * half.unsqueeze(-1)
 
     def _scale(self, scales: Sequence[Tensor]) -> Tensor:
         if self.task not in self.owners:

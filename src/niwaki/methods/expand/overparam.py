@@ -1,6 +1,6 @@
 """Overparam: compact layers train as shared factors with a scale for each task, then fold back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 from typing import Any, Literal, Self
 
@@ -16,8 +16,10 @@ from niwaki.methods.expand.factors import ALL, Combine, Factors
 from niwaki.methods.expand.layers import Candidate, Reach
 from niwaki.methods.expand.passes import join_passes, require_whole_answers, split_passes
 from niwaki.methods.expand.phases import Alternate, Phases, Scales
+from niwaki.methods.expand.ranks import prices, ranks_within
 from niwaki.methods.expand.run import Given
 from niwaki.methods.expand.scaled import ScaledRun
+from niwaki.settings import Budget
 from niwaki.surgery import unwrap
 
 __all__ = ["Overparam"]
@@ -48,6 +50,10 @@ class Overparam(Expanding):
             training begins at the nearest weights of that rank.
         rebalance: Steps between two rebalancings, in which each column of U and row of V come to equal length and the
             weight stays; 0 does none.
+        keep_factored: Whether layers whose factors are cheaper than they are stay two layers in the result: a
+            compression, which needs a ``rank`` or a ``budget``.
+        budget: What may stay of the network where factors are kept, in ``params`` or ``macs``: each layer's rank
+            follows from its singular values.
         until: Moment at which ``"anneal"`` has arrived at the mean, as a fraction of the steps, in (0, 1].
 
     Raises:
@@ -68,6 +74,8 @@ class Overparam(Expanding):
     rank: int | float | None = Field(None, gt=0)
     rebalance: int = Field(0, ge=0)
     until: float = Field(0.75, gt=0, le=1)
+    keep_factored: bool = False
+    budget: Budget | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -78,6 +86,25 @@ class Overparam(Expanding):
         if self.epoch_steps is not None and self.alternate != "epoch":
             raise ValueError('epoch_steps is for alternate="epoch"; leave it out, or ask for that')
         return self
+
+    @model_validator(mode="after")
+    def _keeps_what_is_small(self) -> Self:
+        if self.budget is not None and not self.keep_factored:
+            raise ValueError("a budget is for factors that are kept; add keep_factored=True, or leave it out")
+        if not self.keep_factored:
+            return self
+        if (self.rank is None) == (self.budget is None):
+            raise ValueError("kept factors need exactly one of rank and budget, which say how small they are")
+        if self.budget is not None and self.budget.kind not in {"params", "macs"}:
+            raise ValueError(f"the budget of kept factors is in params or macs; got {self.budget}")
+        if self.combine == "per_task":
+            raise ValueError('combine="per_task" folds into a network for each task; it keeps no factors')
+        return self
+
+    @property
+    def keeps_factors(self) -> bool:
+        """Whether some layers stay two."""
+        return self.keep_factored
 
     @property
     def passes_by_task(self) -> bool:
@@ -114,15 +141,36 @@ class Overparam(Expanding):
             join_passes(unwrap(model))
         return model, run
 
-    def _rewire(self, model: nn.Module, reach: Reach) -> dict[str, str]:
-        plain = super()._rewire(model, reach)
+    def _rewire(self, model: nn.Module, reach: Reach, given: Given) -> dict[str, str]:
+        plain = super()._rewire(model, reach, given)
         if self.passes_by_task and len(reach) > 1:
             split_passes(model, reach)
         return plain
 
+    def _expander(
+        self, model: nn.Module, chosen: Sequence[Candidate], given: Given
+    ) -> Callable[[Candidate, int], Expansion | str]:
+        if not self.keep_factored:
+            return self._expand
+        if self.budget is not None:
+            ranks = ranks_within(model, chosen, given.example, given.tasks, self.budget)
+        else:
+            costs = prices(model, chosen, given.example, "params")
+            wanted = {each.name: self._rank(each.layout.full_rank) for each in chosen}
+            ranks = {name: wanted[name] for name, price in costs.items() if price.pays(wanted[name])}
+
+        def expand(candidate: Candidate, number: int) -> Expansion | str:  # noqa: ARG001 - nothing is drawn
+            rank = ranks.get(candidate.name)
+            return self._factors(candidate, rank or candidate.layout.full_rank, kept=rank is not None)
+
+        return expand
+
     def _expand(self, candidate: Candidate, number: int) -> Expansion | str:  # noqa: ARG002 - nothing is drawn
+        return self._factors(candidate, self._rank(candidate.layout.full_rank))
+
+    def _factors(self, candidate: Candidate, rank: int, *, kept: bool = False) -> Factors:
         owners = candidate.tasks if self.scales == "task" else (ALL,)
-        return Factors(candidate.layout, owners, self._rank(candidate.layout.full_rank), self.combine)
+        return Factors(candidate.layout, owners, rank, self.combine, kept=kept)
 
     def _rank(self, full: int) -> int:
         if self.rank is None:

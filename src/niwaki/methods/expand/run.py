@@ -145,6 +145,7 @@ class ExpandingRun(Run):
             scales={each.output: each.scale for each in agreements},
             params=sum(each.numel() for each in folded.parameters()),
             training_params=sum(each.numel() for each in trained.parameters()),
+            factored=any(isinstance(each, Factors) and each.kept for _, _, each in expansions(trained)),
             optimizer_bytes=None if self.optimizer_bytes is None else self.optimizer_bytes[0],
             plain_optimizer_bytes=None if self.optimizer_bytes is None else self.optimizer_bytes[1],
         )

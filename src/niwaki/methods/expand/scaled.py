@@ -17,7 +17,9 @@ from niwaki.methods.expand.phases import OwnGradients, Phases, Scales
 from niwaki.methods.expand.run import ExpandingRun, Given
 from niwaki.methods.expand.wiring import expansions, tensors_of
 from niwaki.models import TaskNets
-from niwaki.surgery import recompile, unwrap
+from niwaki.records.factoring import Factoring
+from niwaki.surgery import factor, recompile, unwrap
+from niwaki.surgery.factored import fill_pair
 
 __all__ = ["ScaledRun"]
 
@@ -109,7 +111,7 @@ class ScaledRun(ExpandingRun):
     def _folded(self, model: nn.Module) -> nn.Module:
         tasks = passes_of(unwrap(model))
         if not tasks:
-            return super()._folded(model)
+            return _with_factors(super()._folded(model), unwrap(model))
         nets = {}
         for task in tasks:
             net = deepcopy(unwrap(model))
@@ -141,6 +143,23 @@ class ScaledRun(ExpandingRun):
         join_passes(unwrap(joined))
         carry_over(optimizer, model, joined)
         return joined
+
+
+def _with_factors(folded: nn.Module, trained: nn.Module) -> nn.Module:
+    """Put two layers where factors are kept."""
+    kept = {
+        name: (each, tensors_of(layer))
+        for name, layer, each in expansions(trained)
+        if isinstance(each, Factors) and each.kept
+    }
+    if not kept:
+        return folded
+    split = factor(folded, Factoring(ranks={name: each.rank for name, (each, _) in kept.items()}))
+    for name, (each, tensors) in kept.items():
+        pair, bias = unwrap(split).get_submodule(name), unwrap(folded).get_submodule(name).bias
+        assert isinstance(pair, nn.Sequential)
+        fill_pair(pair, each.layout, *each.kept_factors(tensors), bias if isinstance(bias, Tensor) else None)
+    return recompile(split, folded)
 
 
 def _clear(parameters: Iterable[Tensor]) -> None:
