@@ -34,8 +34,8 @@ def agreed_ranks(scores: TaskScores) -> dict[str, Tensor]:
     """Return `r_i = min over tasks of rank_t(i) / n_t` (Sun et al., DiSparse, CVPR 2022, made exact).
 
     Each task ranks all the weights it uses together. A weight goes only where all its tasks agree: those that stay at a
-    threshold `r <= k` are the union of what the tasks keep at `k`. Keeping the N smallest `r` reaches N exactly, where a
-    union of masks would keep `1 - (1 - k)^T` of independent scores.
+    threshold `r <= k` are the union of what the tasks keep at `k`. Keeping the N smallest `r` reaches N exactly, where
+    a union of masks would keep `1 - (1 - k)^T` of independent scores.
 
     Args:
         scores: Task to parameter to scores, each of the parameter's shape; higher stays.

@@ -1,0 +1,95 @@
+"""What the tasks' losses say of single weights: gradients of some batches, gathered by task."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from niwaki.errors import DataError
+from niwaki.methods.calibration import Calibration, Gradients
+
+__all__ = ["Gathered", "gather", "saliency"]
+
+
+def saliency(weight: Tensor, gradient: Tensor) -> Tensor:
+    """Return `|w dL/dw|`: how much the loss would change, to first order, if a weight went.
+
+    It is the gradient with respect to a mask of ones (Lee, Ajanthan, Torr: SNIP, arXiv 1810.02340, equation 4).
+
+    Args:
+        weight: Any shape.
+        gradient: Of a loss with respect to it, of the same shape.
+
+    Returns:
+        The same shape, at least 0.
+
+    Examples:
+        >>> saliency(torch.tensor([2.0, -1.0]), torch.tensor([0.5, 3.0])).tolist()
+        [1.0, 3.0]
+    """
+    return (weight.detach() * gradient).abs()
+
+
+class Gathered:
+    """The gradients of some batches: their sum over tasks and batches, and the sum of their sizes for each task.
+
+    Args:
+        parameters: Names of the weights that are judged.
+
+    Attributes:
+        parameters: The same.
+        total: Name to the sum over all tasks and batches of the gradients.
+        sizes: Task to name to the sum over batches of the gradients' sizes, `|dL_t/dw|`.
+    """
+
+    def __init__(self, parameters: Sequence[str]) -> None:
+        self.parameters = tuple(parameters)
+        self.total: dict[str, Tensor] = {}
+        self.sizes: dict[str, dict[str, Tensor]] = {}
+
+    def see(self, parameters: Mapping[str, Tensor], gradients: Gradients) -> None:  # noqa: ARG002 - the hook's signature
+        """Add one batch. See `niwaki.methods.calibration.Watcher.see`."""
+        for task, own in gradients.items():
+            sizes = self.sizes.setdefault(task, {})
+            for name, gradient in own.items():
+                _add(self.total, name, gradient)
+                _add(sizes, name, gradient.abs())
+
+    def total_of(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the summed gradient of each weight; zeros where no loss reaches it."""
+        return {name: self.total.get(name, torch.zeros_like(each)) for name, each in weights.items()}
+
+    def sizes_of(self, task: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a task's summed sizes for each weight; zeros where its loss does not reach it."""
+        own = self.sizes.get(task, {})
+        return {name: own.get(name, torch.zeros_like(each)) for name, each in weights.items()}
+
+
+def gather(model: nn.Module, parameters: Sequence[str], calibration: Calibration) -> Gathered:
+    """Gather the gradients of a calibration's batches.
+
+    Args:
+        model: The model, unwrapped; it is left as it was.
+        parameters: Names of the weights that are judged.
+        calibration: The batches and the tasks.
+
+    Returns:
+        The gradients.
+
+    Raises:
+        DataError: When the batches have no label for a task.
+    """
+    gathered = Gathered(parameters)
+    calibration.show(model, gathered)
+    silent = next((task.name for task in calibration.tasks if task.name not in gathered.sizes), None)
+    if silent is not None:
+        raise DataError(
+            f"none of the {len(calibration.batches)} batches that are looked at has a label for {silent!r}, which "
+            "would lose the weights that only it uses; raise `batches`, or begin `data` with batches that have labels"
+        )
+    return gathered
+
+
+def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
+    wide = value.to(torch.promote_types(value.dtype, torch.float32))
+    sums[name] = sums[name] + wide if name in sums else wide
