@@ -55,6 +55,18 @@ def test_a_residual_branch_that_starts_at_zero_is_proved() -> None:
     assert plans_of(small)[0].notes == ()
 
 
+def test_a_deep_network_is_proved_with_the_signal_of_the_channels_that_stay() -> None:
+    """With statistics of all its channels each norm would shrink what half of them say, down to nothing."""
+    blocks = [
+        layer
+        for _ in range(40)
+        for layer in (nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.SiLU())
+    ]
+    model = nn.Sequential(nn.Conv2d(3, 16, 1), *blocks, nn.Conv2d(16, 2, 1)).eval()
+    small = pruned(model, image())
+    assert plans_of(small)[0].notes == ()
+
+
 def test_an_output_that_never_depends_on_the_input_is_told() -> None:
     class Constant(nn.Module):
         def __init__(self) -> None:

@@ -12,7 +12,7 @@ from niwaki.contract import Example
 from niwaki.errors import SurgeryError
 from niwaki.graph import Channels, Program, operator_name
 from niwaki.surgery.compare import Agreement, agreements, vague_outputs
-from niwaki.surgery.kept import Mask
+from niwaki.surgery.kept import Kept, Mask
 from niwaki.surgery.operators import DROPOUTS
 from niwaki.surgery.rehearsal import answers, draw, has_float64, randomised, seeded
 from niwaki.surgery.silence import Oracle, own_tensors
@@ -44,6 +44,15 @@ class Candidate:
     removed: Mask
     operate: Callable[[nn.Module], nn.Module]
     weights: Mapping[str, Tensor] | None = None
+
+    @torch.no_grad()
+    def silence(self, model: nn.Module) -> None:
+        """Zero the parameters of the channels that went, in a model of the dense one's structure."""
+        names = self.channels.traced.names
+        for name, parameter in model.named_parameters():
+            labels = self.channels.tensors.get(names.get(name, name))
+            if labels is not None:
+                parameter.copy_(Kept(labels, self.removed).silence(parameter))
 
 
 def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
@@ -85,7 +94,8 @@ def _prove_at_random(candidate: Candidate, programs: list[Program], seed: int) -
     if not programs:
         return []
     draws = 1 if any(map(_large, programs)) else 4
-    twin = randomised(candidate.dense, [each.example for each in programs], seed, draws=draws)
+    examples = [each.example for each in programs]
+    twin = randomised(candidate.dense, examples, seed, draws=draws, silence=candidate.silence)
     names = candidate.channels.traced.names
     weights = {names[name]: tensor for name, tensor in named_tensors(twin).items()}
     again = replace(candidate, dense=twin, small=candidate.operate(twin), weights=weights)

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -117,7 +117,14 @@ def draw(example: Example, seed: int) -> Example:
     return example.map(like)
 
 
-def randomised(model: nn.Module, examples: Sequence[Example], seed: int, *, draws: int = 4) -> nn.Module:
+def randomised(
+    model: nn.Module,
+    examples: Sequence[Example],
+    seed: int,
+    *,
+    draws: int = 4,
+    silence: Callable[[nn.Module], None] | None = None,
+) -> nn.Module:
     """Return a copy of a model whose outputs depend on its inputs: random weights, batch norms calibrated on draws.
 
     Args:
@@ -125,19 +132,28 @@ def randomised(model: nn.Module, examples: Sequence[Example], seed: int, *, draw
         examples: What its inputs look like, one for each path.
         seed: Seed of weights and draws.
         draws: Batches of two like each example that the batch norms see.
+        silence: Zeroes what will be cut while the batch norms look: in a deep network with the statistics of all its
+            channels, the signal of those that stay would fade from layer to layer.
 
     Returns:
         The copy: weights are normal with deviation 1.4 / sqrt(fan in), scales uniform in [0.5, 1.5].
     """
     twin = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in twin.named_parameters():
-            if parameter.is_floating_point():
-                parameter.copy_(_random(name, parameter, generator).to(parameter.dtype))
+    _fill(twin, seed)
     if any(isinstance(module, _NormBase) and module.track_running_stats for module in twin.modules()):
+        if silence is not None:
+            silence(twin)
         reestimate_batchnorm(twin, [draw(doubled(each), seed + 1 + i) for i in range(draws) for each in examples])
+        _fill(twin, seed)
     return twin
+
+
+@torch.no_grad()
+def _fill(model: nn.Module, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point():
+            parameter.copy_(_random(name, parameter, generator).to(parameter.dtype))
 
 
 def _random(name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
