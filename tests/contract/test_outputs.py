@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from niwaki.contract import name_outputs
+from niwaki.contract import name_outputs, name_path_outputs
 from niwaki.errors import ContractError
 
 T = torch.zeros(1)
@@ -32,3 +32,12 @@ def test_without_tasks_each_output_is_one() -> None:
 def test_anything_else_is_refused(output: Any, names: list[str] | None, message: str) -> None:
     with pytest.raises(ContractError, match=message):
         name_outputs(output, names)
+
+
+def test_of_several_paths_that_return_one_tensor_each_path_answers_its_task() -> None:
+    assert list(name_path_outputs(T, ["a", "b"], 1, 2)) == ["b"]
+    assert list(name_path_outputs(T, None, 1, 2)) == ["output1"]
+    assert list(name_path_outputs({"a": T}, ["a", "b"], 1, 2)) == ["a"]
+    assert list(name_path_outputs(T, ["a"], 0, 1)) == ["a"]
+    with pytest.raises(ContractError, match="returned one tensor for 3 tasks"):
+        name_path_outputs(T, ["a", "b", "c"], 0, 2)

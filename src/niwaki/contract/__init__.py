@@ -3,7 +3,7 @@
 from niwaki.contract.batch import Batch, Call, answers, read_batch
 from niwaki.contract.example import Example, as_examples, describe_example
 from niwaki.contract.names import Named, task_names
-from niwaki.contract.outputs import name_outputs
+from niwaki.contract.outputs import name_outputs, name_path_outputs
 from niwaki.contract.own_code import import_own
 from niwaki.contract.routing import answers_all, is_routed, route
 
@@ -19,6 +19,7 @@ __all__ = [
     "import_own",
     "is_routed",
     "name_outputs",
+    "name_path_outputs",
     "read_batch",
     "route",
     "task_names",

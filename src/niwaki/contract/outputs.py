@@ -5,7 +5,7 @@ from typing import Any
 
 from niwaki.errors import ContractError
 
-__all__ = ["name_outputs"]
+__all__ = ["name_outputs", "name_path_outputs"]
 
 
 def name_outputs(output: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -46,6 +46,34 @@ def name_outputs(output: Any, names: Sequence[str] | None = None) -> dict[str, A
     if len(chosen) != 1:
         raise ContractError(f"the model returned one tensor for {len(chosen)} tasks ({', '.join(chosen)})")
     return {chosen[0]: output}
+
+
+def name_path_outputs(output: Any, names: Sequence[str] | None, index: int, paths: int) -> dict[str, Any]:
+    """Name what a model returned on one of several paths: where each returns one tensor, path i answers task i.
+
+    Args:
+        output: As for `name_outputs`.
+        names: Task names, in order, or None.
+        index: Which path it is, from 0.
+        paths: How many there are.
+
+    Returns:
+        Task name to output; without names ``output0``, ``output1``… by path.
+
+    Raises:
+        ContractError: As `name_outputs` does.
+
+    Examples:
+        >>> import numpy as np
+        >>> list(name_path_outputs(np.zeros(2), ["depth", "normals"], 1, 2))
+        ['normals']
+    """
+    if paths > 1 and hasattr(output, "shape"):
+        if names is None:
+            return {f"output{index}": output}
+        if len(names) == paths:
+            return {names[index]: output}
+    return name_outputs(output, names)
 
 
 def _checked_keys(output: Mapping[Any, Any]) -> dict[str, Any]:

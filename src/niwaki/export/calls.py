@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from niwaki.contract import Example, name_outputs
+from niwaki.contract import Example, name_path_outputs
 from niwaki.errors import ContractError
 
 __all__ = ["BATCH", "Call", "FlatCall", "answered", "answers", "read_call"]
@@ -106,7 +106,7 @@ def answers(
     paths = [examples] if isinstance(examples, Example) else list(examples)
     named: dict[str, Any] = {}
     for index, example in enumerate(paths):
-        found = _named_outputs(example.call(model), tasks, index, len(paths))
+        found = name_path_outputs(example.call(model), tasks, index, len(paths))
         twice = next((name for name in found if name in named), None)
         if twice is not None:
             raise ContractError(f"two examples answer {twice!r}; give one for each task")
@@ -134,7 +134,7 @@ def answered(model: nn.Module, examples: Sequence[Example], tasks: Sequence[str]
     Raises:
         ContractError: When the outputs can't be named.
     """
-    found = [list(_named_outputs(each.call(model), tasks, i, len(examples))) for i, each in enumerate(examples)]
+    found = [list(name_path_outputs(each.call(model), tasks, i, len(examples))) for i, each in enumerate(examples)]
     return [[name for name in names if tasks is None or name in tasks] for names in found]
 
 
@@ -163,15 +163,6 @@ class FlatCall(nn.Module):
             result.append(value.clone() if id(value) in taken else value)
             taken.add(id(value))
         return tuple(result)
-
-
-def _named_outputs(output: Any, tasks: Sequence[str] | None, index: int, paths: int) -> dict[str, Any]:
-    if paths > 1 and isinstance(output, Tensor):
-        if tasks is None:
-            return {f"output{index}": output}
-        if len(tasks) == paths:
-            return {tasks[index]: output}
-    return name_outputs(output, tasks)
 
 
 class _Place(NamedTuple):

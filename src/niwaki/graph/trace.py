@@ -9,7 +9,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.utils import _pytree as pytree
 
-from niwaki.contract import Example, Named, as_examples, name_outputs, task_names
+from niwaki.contract import Example, Named, as_examples, name_outputs, name_path_outputs, task_names
 from niwaki.errors import ContractError, GraphError
 from niwaki.graph.exporting import Exporter
 from niwaki.graph.naming import canonical_names, named_tensors
@@ -78,15 +78,6 @@ class _Naming:
     index: int
     routes: int
 
-    def outputs(self, result: Any) -> dict[str, Any]:
-        """Name what the model returned: one tensor for each of several routes answers one task each."""
-        if self.routes > 1 and isinstance(result, _Leaf):
-            if self.tasks is None:
-                return {f"output{self.index}": result}
-            if len(self.tasks) == self.routes:
-                return {self.tasks[self.index]: result}
-        return name_outputs(result, self.tasks)
-
 
 def _both_modes(exporter: Exporter, example: Example, naming: _Naming) -> tuple[list[Program], list[str]]:
     misfit = exporter.misfit(example)
@@ -143,7 +134,7 @@ def _outputs(exported: ExportedProgram, naming: _Naming, *, training: bool) -> d
     assert exported.call_spec.out_spec is not None
     result = pytree.tree_unflatten(leaves, exported.call_spec.out_spec)
     try:
-        named = naming.outputs(result)
+        named = name_path_outputs(result, naming.tasks, naming.index, naming.routes)
     except ContractError:
         if not training or not isinstance(result, tuple | list):
             raise

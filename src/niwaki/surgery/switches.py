@@ -9,6 +9,7 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from niwaki.graph import Program, module_of, operator_name
+from niwaki.modules import device_of
 
 __all__ = ["Switch", "switches"]
 
@@ -62,12 +63,7 @@ def _momentum(module: nn.Module) -> float:
     return 1.0 / max(1.0, float(counted))
 
 
-def _device(module: nn.Module) -> torch.device:
-    tensors = (*module.parameters(), *module.buffers())
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-_READERS: dict[str, Callable[[nn.Module], Any]] = {"training": _training, "momentum": _momentum, "device": _device}
+_READERS: dict[str, Callable[[nn.Module], Any]] = {"training": _training, "momentum": _momentum, "device": device_of}
 
 
 def switches(program: Program, graph: fx.Graph, model: nn.Module) -> list[Switch]:
