@@ -233,7 +233,10 @@ def test_sensitivity_is_drawn_group_by_task(record: Record) -> None:
 
 
 def test_cuts_are_tabled(record: Record) -> None:
-    cut = CutRecord(number=1, step=40, params=1000, reached={"macs": 0.75}, file="cuts/small-01.safetensors")
+    cut = CutRecord(
+        number=1, step=40, params=1000, reached={"macs": 0.75, "bytes": 0.3}, file="cuts/small-01.safetensors"
+    )
     table = cut_table(record.model_copy(update={"cuts": (cut,)}))
-    assert table.rows == (("1", "40", "1,000", "100.0%", "100.0%", "75.0%"),)
+    assert table.rows == (("1", "40", "1,000", "", "", "75.0%", "30.0%"),)
+    assert table.columns[3:] == ("channels left", "params left", "macs left", "bytes left")
     assert cut_table(record).rows == ()

@@ -30,11 +30,4 @@ def pick(
 
 
 def _table(run: Path, cuts: tuple[CutRecord, ...]) -> object:
-    rows = [
-        (str(cut.number), f"{cut.step:,}", f"{cut.params:,}", *(f"{cut.reached.get(unit, 1):.1%}" for unit in _UNITS))
-        for cut in cuts
-    ]
-    return draw(f"{run}: cuts", ("cut", "step", "parameters", *(f"{unit} left" for unit in _UNITS)), rows, left=0)
-
-
-_UNITS = ("channels", "params", "macs")
+    return draw(f"{run}: cuts", CutRecord.columns, [cut.row for cut in cuts], left=0)

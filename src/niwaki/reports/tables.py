@@ -6,13 +6,12 @@ from functools import reduce
 from math import isnan
 from operator import add
 
-from niwaki.records import Cost, PartCost, Plan, Record
+from niwaki.records import Cost, CutRecord, PartCost, Plan, Record
 
 __all__ = ["Table", "cost_table", "cut_table", "delta_table", "latency_table", "plan_table", "quality_table", "verdict"]
 
 _TOLERANCE = 0.05
 _MOST_PARTS = 6
-_REACHED = ("channels", "params", "macs")
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,16 @@ def verdict(record: Record) -> str:
         record: The run's record.
 
     Returns:
-        The reduction in MACs and parameters, the measured speed, the task that lost most, and the mean of all.
+        The reduction in MACs and parameters, or in weights that are not zero, the measured speed, the task that lost
+        most, and the mean of all.
     """
     dense, small = record.cost["dense"].whole, record.cost["small"].whole
-    parts = [f"{_times(dense.macs, small.macs)} fewer MACs, {_times(dense.params, small.params)} fewer parameters"]
+    parts = []
+    if record.sparsity is not None:
+        parts.append(f"{record.sparsity.density:.2%} of {record.sparsity.size:,} weights that can be sparse stay")
+    if record.sparsity is None or small.params < dense.params:
+        fewer = (_times(dense.macs, small.macs), _times(dense.params, small.params))
+        parts.append(f"{fewer[0]} fewer MACs, {fewer[1]} fewer parameters")
     gain = record.latency.gain("dense", "small", "onnxruntime") if record.latency else float("nan")
     if not isnan(gain):
         parts.append(f"{gain:.2f}x as fast in ONNX Runtime (measured)")
@@ -114,12 +119,8 @@ def cut_table(record: Record) -> Table:
     Returns:
         One row a cut.
     """
-    rows = tuple(
-        (str(cut.number), f"{cut.step:,}", f"{cut.params:,}", *(f"{cut.reached.get(unit, 1):.1%}" for unit in _REACHED))
-        for cut in record.cuts
-    )
     note = "The model that each cut left is kept; `niwaki pick RUN --step CUT` takes it."
-    return Table("Cuts", ("cut", "after step", "parameters", *(f"{unit} left" for unit in _REACHED)), rows, note)
+    return Table("Cuts", CutRecord.columns, tuple(cut.row for cut in record.cuts), note)
 
 
 def cost_table(record: Record) -> Table:
