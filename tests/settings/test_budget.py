@@ -46,7 +46,7 @@ def test_anything_else_is_refused(given: dict[str, Any], message: str) -> None:
 def test_a_latency_is_always_absolute() -> None:
     assert not Budget(latency_ms=0.5).is_fraction
     assert Budget(latency_ms=12.5).amount == 12.5
-    assert repr(Budget(latency_ms=12.5, runtime="eager")) == "Budget(latency_ms=12.5)"
+    assert repr(Budget(latency_ms=12.5, runtime="eager")) == "Budget(latency_ms=12.5, runtime='eager')"
     with pytest.raises(SettingError, match="latency_ms must be positive"):
         Budget(latency_ms=0)
 

@@ -80,6 +80,7 @@ class Budget(Settings):
         return self.amount if self.is_fraction else self.amount / dense
 
     def __repr__(self) -> str:
-        return f"Budget({self.kind}={self.amount:{'_' if isinstance(self.amount, int) else 'g'}})"
+        amount = f"{self.kind}={self.amount:{'_' if isinstance(self.amount, int) else 'g'}}"
+        return f"Budget({amount}, runtime={self.runtime!r})" if self.kind == "latency_ms" else f"Budget({amount})"
 
     __str__ = __repr__

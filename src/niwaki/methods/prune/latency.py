@@ -87,7 +87,7 @@ def _timed(planned: Planned, subject: Subject, budget: Budget) -> float:
 def _told(planned: Planned, budget: Budget, took_ms: float, dense_ms: float) -> Planned:
     """Write the measurement into the plan instead of the MACs that led to it."""
     _, _, rest = planned.plan.asked.partition(", ")
-    asked = f"{str(budget).removeprefix('Budget(').removesuffix(')')} in {budget.runtime}, {rest}"
+    asked = f"latency_ms={budget.amount:g} in {budget.runtime}, {rest}"
     reached = {**planned.plan.reached, "latency_ms": took_ms / dense_ms}
     note = f"measured in {budget.runtime}: {took_ms:.3g} ms, the dense model {dense_ms:.3g} ms (medians of one call)"
     told = {"asked": asked, "reached": reached, "notes": (*planned.plan.notes, note)}
