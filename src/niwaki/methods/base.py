@@ -131,6 +131,22 @@ class Method(Settings):
         """Whether torch's own layers are what it works on, so that nothing may have hidden them."""
         return False
 
+    @property
+    def forgets(self) -> bool:
+        """Whether `start` throws the weights away; then no optimizer state follows them."""
+        return False
+
+    def moments(self, steps: int) -> list[int]:  # noqa: ARG002 - most methods keep the shape, however long they train
+        """Return after how many optimizer steps the model changes its shape, at the latest.
+
+        Args:
+            steps: Optimizer steps in all, at least 0.
+
+        Returns:
+            One number for each change, ascending; 0 means before training.
+        """
+        return []
+
     @abstractmethod
     def start(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import accumulate, combinations, pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from niwaki.contract import Named
 from niwaki.errors import ContractError
+from niwaki.methods.anew import move_afresh
 from niwaki.methods.base import Method, Run, Stage, carry_over, checked_steps, methods
 from niwaki.records import RecordBase
 from niwaki.settings import Settings, family
@@ -122,6 +123,13 @@ class Chain(Method, metaclass=_OnePositional):
         shares = self.shares or (1 / len(self.parts),) * len(self.parts)
         ends = [round(steps * sum(shares[: i + 1])) for i in range(len(shares))]
         return [end - start for start, end in pairwise([0, *ends])]
+
+    def moments(self, steps: int) -> list[int]:
+        """Return after how many optimizer steps the model changes its shape, at the latest. See `Method.moments`."""
+        lengths = self.lengths(steps)
+        starts = accumulate(lengths, initial=0)
+        parts = zip(self.parts, starts, lengths, strict=False)  # the last start is the end
+        return [start + each for part, start, length in parts for each in part.moments(length)]
 
     def start(
         self,
@@ -246,7 +254,8 @@ class _ChainRun(Run):
         started, run = self.parts.start(len(self.runs), finished)
         if optimizer is not None:
             carry_over(optimizer, model, finished)
-            carry_over(optimizer, finished, started)
+            forgets = self.parts.methods[len(self.runs)].forgets
+            (move_afresh if forgets else carry_over)(optimizer, finished, started)
             self.groups = _names_of(optimizer, started)
         self.runs.append(run)
         self.done = 0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from niwaki.methods.sparse import SparseMethod, SparseRun
+from niwaki.methods import Method
 
 Batch = tuple[Tensor, dict[str, Tensor]]
 Optimizers = dict[str, Callable[[Any], torch.optim.Optimizer]]
@@ -25,7 +25,7 @@ OPTIMIZERS: Optimizers = {
 class Trainer:
     """Somebody's own loop around a sparse method, one step at a time."""
 
-    method: SparseMethod
+    method: Method
     net: nn.Module
     batches: list[Batch]
     steps: int = 40
@@ -36,15 +36,15 @@ class Trainer:
 
     def __post_init__(self) -> None:
         model, run = self.method.start(self.net, torch.zeros(1, 3, 8, 8), steps=self.steps)
-        assert isinstance(run, SparseRun)
         self.model, self.run = model, run
+        self.done = 0
         self.state = OPTIMIZERS[self.optimizer](run.parameter_groups(model, lr=0.01))
 
     def step(self) -> None:
         """Take one step; what the optimizer's state and the gradients were right before it is in `seen`."""
         self.state.zero_grad()
         for part in range(self.accumulate):
-            x, targets = self.batches[(self.run.step * self.accumulate + part) % len(self.batches)]
+            x, targets = self.batches[(self.done * self.accumulate + part) % len(self.batches)]
             with torch.autocast("cpu", self.precision, enabled=self.precision is not None):
                 outputs = self.model(x)
                 losses = {
@@ -57,6 +57,7 @@ class Trainer:
         self.run.after_backward(self.model)
         self.state.step()
         self.model = self.run.after_step(self.model, self.state)
+        self.done += 1
 
     def gradients(self) -> Iterator[tuple[str, Tensor]]:
         """The gradients of the sparse parameters."""
@@ -79,7 +80,7 @@ class Trainer:
 def trainer(make_net: Callable[[], nn.Module], batches: list[Batch]) -> Callable[..., Trainer]:
     """Return a function that makes a trainer of the small network."""
 
-    def make(method: SparseMethod, **options: Any) -> Trainer:
+    def make(method: Method, **options: Any) -> Trainer:
         return Trainer(method, make_net(), batches, **options)
 
     return make

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from niwaki.errors import ContractError, SettingError
+from niwaki.methods import Chain
 from niwaki.methods.sparse import PRESETS, DynamicSparse
 from niwaki.methods.sparse.rewiring import turnover
 
@@ -102,7 +103,7 @@ def test_random_growth_is_even_and_follows_the_seed(trainer: Callable[..., Any])
         for _ in range(4):
             job.step()
         after: Tensor = job.run.masks["deep.0.weight"]
-        return after & ~before
+        return torch.logical_and(after, ~before)
 
     found = torch.stack([grown(seed) for seed in range(12)])
     assert torch.equal(found[0], grown(0))
@@ -162,6 +163,7 @@ def test_a_killed_run_goes_on_bit_for_bit(name: str, saved_after: int, trainer: 
     again.model.load_state_dict(state[1])
     again.state = type(job.state)(again.run.parameter_groups(again.model, lr=1.0))
     again.state.load_state_dict(state[2])
+    again.done = saved_after
     for _ in range(STEPS):
         whole.step()
     for _ in range(STEPS - saved_after):
@@ -225,3 +227,37 @@ def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], message
 def test_steps_are_a_count(make_net: Callable[[], nn.Module]) -> None:
     with pytest.raises(ContractError, match="at least 0; got -1"):
         WANTED["dst"].start(make_net(), torch.zeros(1, 3, 8, 8), steps=-1)
+
+
+def test_restarting_throws_the_given_weights_away(make_net: Callable[[], nn.Module]) -> None:
+    def first(**settings: Any) -> Tensor:
+        method = DynamicSparse(density=0.5, restart=True, **settings)
+        return method.start(make_net(), torch.zeros(1, 3, 8, 8), steps=4)[0].get_parameter("deep.0.weight").detach()
+
+    given = make_net().get_parameter("deep.0.weight")
+    assert torch.equal(first(seed=1), first(seed=1))
+    assert not torch.equal(first(seed=1), first(seed=2))
+    kept = first(seed=1) != 0
+    assert not (first(seed=1)[kept] == given[kept]).any()
+    assert torch.equal(first(seed=1, build=type(make_net())) != 0, kept)
+    assert "build" not in DynamicSparse(density=0.5, restart=True, build=make_net).model_dump()
+
+
+def test_what_can_not_restart_is_refused(make_net: Callable[[], nn.Module]) -> None:
+    with pytest.raises(SettingError, match="build is for restart=True"):
+        DynamicSparse(density=0.5, build=make_net)
+    net = make_net()
+    net.get_parameter("deep.0.weight").requires_grad_(requires_grad=False)
+    with pytest.raises(ContractError, match=r"restart=True would leave the frozen.*use restart=False"):
+        DynamicSparse(density=0.5, restart=True).start(net, torch.zeros(1, 3, 8, 8), steps=4)
+
+
+def test_no_optimizer_state_follows_thrown_away_weights(trainer: Callable[..., Any]) -> None:
+    for restart in (False, True):
+        method = Chain([DynamicSparse(density=0.5, every=1), DynamicSparse(density=0.2, restart=restart)])
+        job = trainer(method, steps=4)
+        for _ in range(2):
+            job.step()
+        assert (not job.state.state) == restart
+        job.step()
+        assert all((each == 0).all() for each in job.held())

@@ -11,13 +11,13 @@ from torch.optim import Optimizer
 from niwaki.contract import Named, task_names
 from niwaki.errors import ContractError
 from niwaki.graph import named_tensors
+from niwaki.methods.anew import built_anew, move_afresh, require_resettable
 from niwaki.methods.base import Run
 from niwaki.methods.calibration import Calibration, open_calibration, task_gradients
 from niwaki.methods.prune.choosing import Dense, Round
 from niwaki.methods.prune.criteria import RandomScore
 from niwaki.methods.prune.evidence import Evidence
 from niwaki.methods.prune.reaching import plan_goal
-from niwaki.methods.prune.retrain import built_anew, move_afresh, require_resettable
 from niwaki.methods.prune.subject import Subject, read_subject
 from niwaki.surgery import Plan, follow, plans_of, unwrap
 from niwaki.surgery.memory import recall
@@ -71,7 +71,7 @@ class PruningRun(Run):
     def begin(self, model: nn.Module) -> nn.Module:
         """Read a model, check that the budget can be reached, and cut it if a round is due at once."""
         if self.method.restarts:
-            require_resettable(model, self.method.build)
+            require_resettable(model, self.method.build, asked='then="retrain"', instead='then="finetune"')
         self._watch(model)
         self._look_ahead()
         return self._cut_if_due(model, None)

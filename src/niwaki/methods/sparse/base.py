@@ -1,17 +1,18 @@
 """What every sparse method is made of: settings that say what stays, and a run that holds the masks."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from niwaki.contract import Named, task_names
 from niwaki.errors import ContractError
+from niwaki.methods.anew import built_anew, require_resettable
 from niwaki.methods.base import Method, Run, Stage, checked_steps
 from niwaki.methods.sparse.account import Account
 from niwaki.methods.sparse.masks import Masks, agree
@@ -35,12 +36,33 @@ class SparseMethod(Target, Method):
     """A method that leaves few single weights; in the end they stand in a plain module, among zeros.
 
     Attributes:
+        restart: Whether to start from random weights and not from those given.
+        build: Makes the dense network anew, for ``restart``; without it every layer has to have `reset_parameters`. It
+            is no plain data, and left out where the settings are written down.
         seed: Seed of everything random.
     """
 
     stage: ClassVar[Stage] = "sparsify"
 
+    restart: bool = False
+    build: Callable[[], nn.Module] | None = Field(None, exclude=True, repr=False)
     seed: int = Field(0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _builds_what_it_restarts(self) -> Self:
+        if self.build is not None and not self.restart:
+            raise ValueError("build is for restart=True; leave it out, or ask for that")
+        return self
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the weights that it is given are thrown away."""
+        return self.restart
+
+    @property
+    def forgets(self) -> bool:
+        """Whether `start` throws the weights away."""
+        return self.restart
 
     def start(
         self,
@@ -55,7 +77,8 @@ class SparseMethod(Target, Method):
 
         Raises:
             BudgetError: When the target leaves less than one weight a layer.
-            ContractError: When nothing can be sparse, or batches are needed that were not given.
+            ContractError: When nothing can be sparse, batches are needed that were not given, or the network can't be
+                built anew.
         """
         copy, run = self._prepare(model, example, Given(checked_steps(steps), tasks, data))
         run.begin(unwrap(copy))
@@ -77,7 +100,9 @@ class SparseMethod(Target, Method):
         return copy, run
 
     def _prepare(self, model: nn.Module, example: Any, given: Given) -> tuple[nn.Module, "SparseRun"]:
-        copy = recompile(deepcopy(model), model)
+        if self.restart:
+            require_resettable(model, self.build, asked="restart=True", instead="restart=False")
+        copy = built_anew(model, self.build, self.seed) if self.restart else recompile(deepcopy(model), model)
         inner = unwrap(copy)
         run = self.make_run(read_subject(inner, example, self, task_names(given.tasks)), given)
         run.open(inner)

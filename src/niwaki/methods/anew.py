@@ -1,4 +1,4 @@
-"""The re-initialised arm: the small network built anew, with random weights."""
+"""A network built anew: the same shapes and plans, with random weights."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -17,12 +17,14 @@ Build = Callable[[], nn.Module]
 _DENSE = "let it make the dense network that was given"
 
 
-def require_resettable(model: nn.Module, build: Build | None) -> None:
+def require_resettable(model: nn.Module, build: Build | None, *, asked: str, instead: str) -> None:
     """Refuse a network that can't be trained from random weights.
 
     Args:
-        model: The model that is to be pruned.
+        model: The model that is to be built anew.
         build: Makes it anew, or None.
+        asked: The setting that asks for it, for messages.
+        instead: What may be asked for instead.
 
     Raises:
         ContractError: When parameters are frozen, or, without ``build``, a module with parameters of its own has no
@@ -31,29 +33,28 @@ def require_resettable(model: nn.Module, build: Build | None) -> None:
     for name, parameter in unwrap(model).named_parameters():
         if not parameter.requires_grad:
             raise ContractError(
-                f'then="retrain" would leave the frozen parameter {name!r} at random weights; unfreeze it, or use '
-                'then="finetune"'
+                f"{asked} would leave the frozen parameter {name!r} at random weights; unfreeze it, or use {instead}"
             )
     for name, module in [] if build is not None else unwrap(model).named_modules():
         if any(True for _ in module.parameters(recurse=False)) and _reset_of(module) is None:
             raise ContractError(
-                f'then="retrain" needs random weights for every parameter, but {name or type(module).__name__!r} '
+                f"{asked} needs random weights for every parameter, but {name or type(module).__name__!r} "
                 f"({type(module).__name__}) has no reset_parameters(); give build=, a function that makes the dense "
                 "network anew"
             )
 
 
 def built_anew(small: nn.Module, build: Build | None, seed: int) -> nn.Module:
-    """Return a network of the shapes of a pruned one, with random weights.
+    """Return a network of the shapes of another, with random weights.
 
     Args:
-        small: The pruned network, which remembers its plans.
+        small: The network, which remembers the plans it was cut by.
         build: Makes the dense network, to which the plans are applied; without it every module's `reset_parameters` is
             called on a copy.
         seed: Seed of the weights; the caller's generators stay as they are.
 
     Returns:
-        The network: on the device, in the mode and compiled as the pruned one.
+        The network: on the device, in the mode and compiled as the other.
 
     Raises:
         ContractError: When ``build`` makes another network.
@@ -84,8 +85,8 @@ def built_anew(small: nn.Module, build: Build | None, seed: int) -> nn.Module:
     if mine != theirs:
         name = next(each for each in (*theirs, *mine) if mine.get(each) != theirs.get(each))
         raise ContractError(
-            f"build makes another network: {name!r} is {mine.get(name)} there and {theirs.get(name)} in the pruned "
-            f"one; {_DENSE}"
+            f"build makes another network: {name!r} is {mine.get(name)} there and {theirs.get(name)} in the model; "
+            f"{_DENSE}"
         )
     return recompile(fresh.train(small.training), small)
 
