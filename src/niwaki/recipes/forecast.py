@@ -44,6 +44,11 @@ class Forecast:
     small: Cost
     samples: dict[str, int]
 
+    @property
+    def _is_sparse(self) -> bool:
+        before, after = self.dense.whole, self.small.whole
+        return after.nonzeros / after.params < 0.95 * before.nonzeros / before.params
+
     def rows(self) -> list[tuple[str, str]]:
         """Return the forecast as two columns of text."""
         before, after = self.dense.whole, self.small.whole
@@ -52,6 +57,7 @@ class Forecast:
         found += [
             ("budget", f"reachable: {after.macs / before.macs:.1%} of {before.macs:,} MACs stay"),
             ("", f"{after.params / before.params:.1%} of {before.params:,} parameters stay"),
+            *([("", f"{after.nonzeros / after.params:.1%} of these are not zero")] if self._is_sparse else []),
             ("measuring, export, report", _minutes(self.seconds["measuring"])),
             ("all told", f"{_minutes(sum(self.seconds.values()))}, {self.disk_bytes / 2**20:,.0f} MiB on disk"),
         ]
@@ -89,7 +95,9 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
         for stage, (model, training) in stages.items()
     }
     checkpoints = sum(costs[model].whole.bytes * _COPIES for model, _ in stages.values())
-    files = costs[dense].whole.bytes + 2 * costs[small].whole.bytes
+    cuts = len(recipe.method.moments(place.steps(recipe.finetune)))
+    ends = (costs[dense].whole.bytes, costs[small].whole.bytes)
+    files = ends[0] + 2 * ends[1] + _bytes_of_cuts(cuts, *ends)
     return Forecast(
         steps={stage: place.steps(training) for stage, (_, training) in stages.items()},
         seconds=seconds | {"measuring": _TRIPS * size(place.measured[1]) * per_sample + _EXPORT_SECONDS},
@@ -98,6 +106,11 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
         small=costs[small],
         samples=_samples(place),
     )
+
+
+def _bytes_of_cuts(cuts: int, dense: int, small: int) -> int:
+    """Return the bytes of the models that cuts leave, each as much smaller as the others."""
+    return sum(dense + (small - dense) * number // cuts for number in range(1, cuts + 1))
 
 
 def _samples(place: Workplace) -> dict[str, int]:

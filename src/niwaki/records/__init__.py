@@ -12,6 +12,7 @@ from niwaki.records.plan import GroupPlan, Plan, Repair, Rescale, Slice
 from niwaki.records.record import Compression, Quality, Record
 from niwaki.records.sensitivity import GroupSensitivity, Sensitivity
 from niwaki.records.sparse_runtime import Gain, LayerGain, SparseRuntimeRecord
+from niwaki.records.sparsity import DenseWeights, DensityMoment, SparseLayer, SparseTraining, Sparsity
 
 __all__ = [
     "ROUNDS",
@@ -19,6 +20,8 @@ __all__ = [
     "Cost",
     "CutRecord",
     "DeltaRecord",
+    "DenseWeights",
+    "DensityMoment",
     "Environment",
     "FoldedLayer",
     "Folding",
@@ -36,7 +39,10 @@ __all__ = [
     "Rescale",
     "Sensitivity",
     "Slice",
+    "SparseLayer",
     "SparseRuntimeRecord",
+    "SparseTraining",
+    "Sparsity",
     "Timing",
     "delta",
     "first_difference",

@@ -11,6 +11,7 @@ from niwaki.records import Plan, Record
 from niwaki.reports.charts import curve_chart, sensitivity_chart, validation_chart, width_chart
 from niwaki.reports.emphasis import emphasis_chart
 from niwaki.reports.material import Material, Scene, read_material
+from niwaki.reports.sparsity import density_chart, sparsity_table
 from niwaki.reports.tables import cost_table, cut_table, delta_table, latency_table, plan_table, quality_table, verdict
 
 __all__ = ["render", "write_report"]
@@ -52,6 +53,7 @@ def render(material: Material) -> str:
         quality_table(record),
         delta_table(record),
         cost_table(record),
+        sparsity_table(record.sparsity),
         latency_table(record),
         cut_table(record),
     ]
@@ -84,7 +86,11 @@ def _charts(material: Material) -> list[str]:
     record, worst = material.record, material.record.worst_first()
     figures = [curve_chart(material.stages, worst), validation_chart(material.stages, record.primary, worst)]
     figures += [emphasis_chart(material.stages, worst)]
-    figures += [sensitivity_chart(record.sensitivity), *map(width_chart, _shown(record.plans))]
+    figures += [
+        density_chart(record.sparsity),
+        sensitivity_chart(record.sensitivity),
+        *map(width_chart, _shown(record.plans)),
+    ]
     drawn = [figure for figure in figures if figure is not None]
     return [
         figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False, "responsive": True})
