@@ -1,6 +1,6 @@
 """The laws that every registered method and every allowed chain of two keeps. A method without an entry fails."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from niwaki.methods import (
     Chain,
     CosPrune,
     DOConv,
+    DynamicSparse,
     ExpandNet,
     FilterSharing,
     Method,
@@ -29,6 +30,7 @@ from niwaki.methods import (
 from niwaki.models import TaskNets
 from niwaki.settings import Budget, family
 from niwaki.surgery import materialise, plans_of
+from niwaki.tasks import Depth, Segmentation
 
 Make = Callable[[], nn.Module]
 Build = Callable[[Method], nn.Module]
@@ -36,6 +38,7 @@ Train = Callable[..., nn.Module]
 Size = Callable[..., tuple[int, int]]
 Result = Callable[[Method], nn.Module]
 STEPS = 8
+TASKS = [Segmentation(5, name="classes"), Depth(name="depth")]
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,10 @@ CASES: dict[str, Case] = {
         StructuredPruning(budget=Budget(macs=0.6), rounds=2, round_to=4),
         StructuredPruning(budget=Budget(macs=1.0)),
     ),
-    "filter_sharing": Case(FilterSharing(rate=0.5), FilterSharing(rate=1.0)),
+    "dynamic_sparse": Case(DynamicSparse(density=0.3, every=2), DynamicSparse(density=1.0)),
+    "filter_sharing": Case(
+        FilterSharing(rate=0.5, selector="farthest"), FilterSharing(rate=1.0, selector="importance")
+    ),
     "overparam": Case(Overparam(), Overparam()),
     "rep_vgg": Case(RepVGG(), RepVGG()),
     "do_conv": Case(DOConv(), DOConv()),
@@ -66,6 +72,10 @@ CASES: dict[str, Case] = {
         Chain([StructuredPruning(budget=Budget(params=1.0))]),
     ),
 }
+
+
+LEADING = {"structured_pruning", "dynamic_sparse", "filter_sharing", "overparam"}
+"""One method of each family: their pairs are tried in every run, all other pairs in the slow one."""
 
 
 def pairs() -> Iterator[tuple[str, Chain]]:
@@ -83,15 +93,27 @@ FORMS: dict[str, Method] = {
     "cos_every": StructuredPruning(
         budget=Budget(macs=0.6), criterion=CosPrune(), allocation="global", every=2, remove=4, round_to=2, until=0.8
     ),
+    "set": DynamicSparse(rate=4, preset="set", every=2, seed=5),
+    "rigl": DynamicSparse(
+        trunk=0.2, heads={"classes": 0.5}, density=0.6, preset="rigl", every=1, keep_predictions=False
+    ),
+    "mest_em": DynamicSparse(density=0.25, preset="mest_em"),
+    "mest_ems": DynamicSparse(density=0.25, preset="mest_ems", allocation="lamp"),
     "overparam_joint": Overparam(combine="mean", alternate="joint", scope="trunk", rebalance=3, expanded_lr=0.5),
     "overparam_anneal": Overparam(combine="anneal", until=0.5),
     "overparam_low_rank": Overparam(rank=0.5, alternate="epoch", epoch_steps=2, scales="normalised"),
-    "sharing_by_layer": FilterSharing(rate=0.4, schedule="by_layer", gradient="mean", scale=False),
-    "sharing_networks": FilterSharing(rate=0.4, limit=0.5, schedule="by_layer"),
+    "sharing_by_layer": FilterSharing(
+        rate=0.4, schedule="by_layer", gradient="mean", scale=False, centroids=True, selector="kmedoids"
+    ),
+    "sharing_networks": FilterSharing(
+        rate="adaptive",
+        limit=0.5,
+        schedule="by_layer",
+        selector={"kind": "many_objective", "generations": 3, "choice": "knee"},
+    ),
     "retrain": StructuredPruning(budget=Budget(macs=0.6), criterion=BNScale(), begin=0.25, round_to=4, then="retrain"),
 }
 """Other forms of the same methods, which keep the same laws."""
-
 
 
 def two_networks() -> nn.Module:
@@ -111,13 +133,29 @@ def two_networks() -> nn.Module:
 OWN: dict[str, Make] = {repr(FORMS["sharing_networks"]): two_networks}
 """Methods that are tried on a model of their own."""
 
-EVERY = [(name, case.method) for name, case in CASES.items()] + list(FORMS.items()) + list(pairs())
-each = pytest.mark.parametrize("method", [method for _, method in EVERY], ids=[name for name, _ in EVERY])
+
+def named(methods: Iterable[tuple[str, Method]]) -> list[Any]:
+    """Parameters of a test; a pair that no two families lead is slow."""
+    found = []
+    for name, method in methods:
+        parts = {part.kind for part in method.parts} if isinstance(method, Chain) else set()
+        quick = name == "chain" or not parts or (len(parts) == 2 and parts <= LEADING)
+        found.append(pytest.param(method, id=name, marks=() if quick else pytest.mark.slow))
+    return found
+
+
+EVERY = [*((name, case.method) for name, case in CASES.items()), *FORMS.items(), *pairs()]
+each = pytest.mark.parametrize("method", named(EVERY))
 
 
 def stages(method: Method) -> set[str]:
     """The stages that a method or the parts of a chain stand at."""
     return {part.stage for part in (method.parts if isinstance(method, Chain) else [method])}
+
+
+def nonzeros(model: nn.Module) -> int:
+    """How many values of a model's parameters are not zero."""
+    return sum(int(parameter.count_nonzero()) for parameter in model.parameters())
 
 
 def bits(model: nn.Module) -> dict[str, Any]:
@@ -151,13 +189,13 @@ class Job:
     optimizer: torch.optim.Optimizer
 
 
-def begin(method: Method, net: nn.Module, example: Tensor) -> Job:
-    model, run = method.start(net, example, steps=STEPS)
+def begin(method: Method, net: nn.Module, example: Tensor, data: Any) -> Job:
+    model, run = method.start(net, example, TASKS, steps=STEPS, data=data)
     return Job(model, run, torch.optim.AdamW(run.parameter_groups(model, lr=1e-2, weight_decay=1e-4)))
 
 
 def whole(method: Method, net: nn.Module, example: Tensor, train: Train, batches: Any) -> nn.Module:
-    job = begin(method, net, example)
+    job = begin(method, net, example, batches)
     return job.run.finish(train(job.model, job.run, job.optimizer, batches))
 
 
@@ -216,12 +254,14 @@ def test_outputs_keep_names_and_shapes_and_nothing_grows(
     if "cut" in stages(method):
         assert cut[0] < dense[0]
         assert cut[1] < dense[1]
+    if "sparsify" in stages(method):
+        assert nonzeros(small) < nonzeros(net)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_strength_zero_is_the_identity(name: str, build: Build, example: Tensor) -> None:
+def test_strength_zero_is_the_identity(name: str, build: Build, example: Tensor, batches: Any) -> None:
     net = build(CASES[name].idle)
-    model, run = CASES[name].idle.start(net, example, steps=0)
+    model, run = CASES[name].idle.start(net, example, TASKS, steps=0, data=batches)
     finished = materialise(run.finish(model))
     assert same(net.state_dict(), finished.state_dict())
     x = torch.ones(2, 3, 8, 8)
@@ -264,11 +304,11 @@ def test_same_seed_same_bits(
 def test_a_killed_run_goes_on_bit_for_bit(
     method: Method, saved_after: int, build: Build, example: Tensor, train: Train, batches: Any, result: Result
 ) -> None:
-    job = begin(method, build(method), example)
+    job = begin(method, build(method), example, batches)
     job.model = train(job.model, job.run, job.optimizer, batches[:saved_after])
     state = deepcopy((job.run.state_dict(), job.model.state_dict(), job.optimizer.state_dict()))
 
-    model, run = method.resume(build(method), example, steps=STEPS, state=state[0])
+    model, run = method.resume(build(method), example, TASKS, steps=STEPS, state=state[0], data=batches)
     model.load_state_dict(state[1])
     optimizer = torch.optim.AdamW(run.parameter_groups(model, lr=1.0))
     optimizer.load_state_dict(state[2])
@@ -277,9 +317,9 @@ def test_a_killed_run_goes_on_bit_for_bit(
     assert [plan.reached for plan in plans_of(found)] == [plan.reached for plan in plans_of(result(method))]
 
 
-@pytest.mark.parametrize(("name", "chain"), list(pairs()), ids=[name for name, _ in pairs()])
+@pytest.mark.parametrize("chain", named(pairs()))
 def test_a_second_method_never_undoes_the_first(
-    name: str, chain: Chain, build: Build, example: Tensor, train: Train, batches: Any, result: Result
+    chain: Chain, build: Build, example: Tensor, train: Train, batches: Any, result: Result
 ) -> None:
     first = materialise(whole(chain.parts[0], build(chain), example, train, batches[:4]))
     both = materialise(result(chain))
@@ -288,3 +328,5 @@ def test_a_second_method_never_undoes_the_first(
         assert all(small <= large for small, large in zip(after.shape, before.shape, strict=True))
     if "cut" in stages(chain.parts[1]):
         assert len(plans_of(both)) > len(plans_of(first))
+    if "sparsify" in stages(chain.parts[1]):
+        assert nonzeros(both) <= nonzeros(first)

@@ -11,6 +11,7 @@ from niwaki.surgery.graph_model import GraphModel
 from niwaki.surgery.literals import LiteralSize, find_literal_sizes
 from niwaki.surgery.memory import cuts_among, recall
 from niwaki.surgery.optimizer import follow, follow_ema
+from niwaki.surgery.permuting import permute_channels
 from niwaki.surgery.plan import Plan, plans_of
 from niwaki.surgery.replay import replay
 from niwaki.surgery.silence import silenced_outputs
@@ -34,6 +35,7 @@ __all__ = [
     "follow_ema",
     "install_banks",
     "materialise",
+    "permute_channels",
     "pick_kernel",
     "plans_of",
     "recall",

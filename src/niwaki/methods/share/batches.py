@@ -52,13 +52,19 @@ class Looks:
             model: The model; changed in place.
             tasks: Names of the tasks.
         """
-        inputs = [each for batch in self.batches for each in self._inputs(model, batch, tasks)]
+        inputs = self.inputs(model, tasks)
         if inputs:
             reestimate_batchnorm(model, inputs)
 
-    def _inputs(self, model: nn.Module, batch: Any, tasks: Sequence[str]) -> list[Example]:
+    def inputs(self, model: nn.Module, tasks: Sequence[str]) -> list[Example]:
+        """Return the inputs of every call that the batches stand for, on the model's device.
+
+        Args:
+            model: The model.
+            tasks: Names of the tasks.
+        """
         device = device_of(model)
-        calls = read_batch(batch, tasks, unwrap(model)).calls
+        calls = [call for batch in self.batches for call in read_batch(batch, tasks, unwrap(model)).calls]
         return [call.example.map(lambda each: each.to(device)) for call in calls]
 
 

@@ -77,8 +77,7 @@ def install(
     for layer, merge in zip(layers, merges, strict=True):
         members = _members(layer, merge, live, gone)
         kernel = model.get_submodule(layer.name).get_parameter("weight").shape[2:]
-        whole = merge.stack.filters[list(merge.kept)]
-        whole = whole.reshape(len(merge.kept), -1, *kernel)
+        whole = merge.bank.reshape(len(merge.kept), -1, *kernel)
         columns = _union(members, whole.shape[1])
         filters[len(banks)] = whole[:, list(columns)]
         banks.append(_bank(merge, members, columns))

@@ -12,12 +12,15 @@ from niwaki.contract import Named, task_names
 from niwaki.errors import ContractError
 from niwaki.graph import trace
 from niwaki.methods.base import Method, Run, Stage, checked_steps, methods
+from niwaki.methods.share.aligning import align_networks
 from niwaki.methods.share.batches import open_batches
 from niwaki.methods.share.importance import Importance
 from niwaki.methods.share.layers import Layer, Reach, find_layers, fits
 from niwaki.methods.share.run import SharingRun
-from niwaki.methods.share.selecting import Important, Selector, selectors
+from niwaki.methods.share.search import ManyObjective
+from niwaki.methods.share.selecting import Selector, selectors
 from niwaki.methods.share.sharing import Sharer
+from niwaki.methods.share.stacking import matched_cosine, stack_layer
 from niwaki.methods.share.starting import require_common_start
 from niwaki.modules import unwrap
 from niwaki.settings import family
@@ -46,6 +49,7 @@ class FilterSharing(Method):
             inside each network alone, or ``"none"``. The first that fits counts; without one it is ``"all"``.
         selector: What chooses the filters that stay.
         scale: Whether each user of a filter has a scale of its own, which trains along.
+        centroids: Whether a filter that stays moves to where it stands best for all its users.
         importance: What a filter is worth: ``"l1"``, ``"l2"``, or ``"taylor"``, which judges by ``data``.
         limit: Distance in (0, 1] past which a filter is pruned rather than stood for; None prunes none.
         below: Share of each network's filters, those of least importance, that the limit may prune, in [0, 1).
@@ -75,8 +79,9 @@ class FilterSharing(Method):
     rates: dict[str, Rate] = {}
     least: Rate = 0.05
     scope: dict[str, Reach] = {}
-    selector: Annotated[Selector, *family(selectors)] = Important()
+    selector: Annotated[Selector, *family(selectors)] = ManyObjective()
     scale: bool = True
+    centroids: bool = False
     importance: Importance = "l1"
     limit: float | None = Field(None, gt=0, le=1)
     below: float = Field(0.5, ge=0, lt=1)
@@ -191,5 +196,9 @@ class FilterSharing(Method):
         return SharingRun(self, sharer, turns, self.moments(len(turns), steps)), layers
 
     def _compare(self, run: SharingRun, model: nn.Module, layers: Sequence[Layer]) -> tuple[float | None, str]:
-        stacks = run.sharer.stacks(model, layers, {})
-        return require_common_start(stacks, self.common_start), ""
+        stacks = [stack_layer(model, layer, {}) for layer in layers]
+        if self.align is None:
+            return require_common_start(stacks, self.common_start), ""
+        looks, tasks = run.sharer.looks, run.sharer.tasks
+        align_networks(model, run.sharer.example, layers, self.align, looks.inputs(model, tasks))
+        return matched_cosine(stacks), self.align

@@ -13,7 +13,7 @@ from niwaki.methods.share.importance import Taylor
 from niwaki.methods.share.installing import Live, install, live_after
 from niwaki.methods.share.layers import Layer
 from niwaki.methods.share.leaving import leaving_plan, unfit_rows
-from niwaki.methods.share.merging import Merge, count_for, merge_stacks
+from niwaki.methods.share.merging import Merge, count_for, merge_stack
 from niwaki.methods.share.selecting import Found, Question, Selection
 from niwaki.methods.share.stack import LayerStack
 from niwaki.methods.share.stacking import stack_layer
@@ -117,7 +117,9 @@ class Sharer:
 
     def _merged(self, stacks: Sequence[LayerStack], selection: Selection) -> tuple[Merge, ...]:
         method = self.method
-        return merge_stacks(stacks, selection, scale=method.scale, limit=method.limit, below=method.below)
+        limit = method.limit if selection.limit is None else selection.limit
+        how: Any = {"scale": method.scale, "centroids": method.centroids, "limit": limit, "below": method.below}
+        return tuple(merge_stack(stack, kept, **how) for stack, kept in zip(stacks, selection.kept, strict=True))
 
     def _carried_out(
         self,
