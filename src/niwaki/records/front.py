@@ -42,7 +42,7 @@ class Front(RecordBase):
         picked_by: How it was picked.
         algorithm: What searched.
         found: How many choices nothing beat; a long front is thinned to those that stand for it.
-        judged: Candidates that were judged.
+        judged: Candidates that were looked at.
         curve: In the course of the search the candidates seen so far and the hypervolume of what nothing had beaten, in
             [0, 1].
     """

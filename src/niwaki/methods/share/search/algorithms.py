@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from math import comb
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -108,7 +109,8 @@ def _unsga3(shape: Shape, **operators: Any) -> Any:
 @algorithms.register("rnsga3")
 def _rnsga3(shape: Shape, **operators: Any) -> Any:
     aims = np.array(shape.aims or [[0.0] * shape.objectives])
-    return _pymoo("rnsga3", "RNSGA3")(aims, pop_per_ref_point=max(2, shape.population // len(aims)), **operators)
+    each = _uniform(shape.objectives, shape.population // len(aims))
+    return _pymoo("rnsga3", "RNSGA3")(aims, pop_per_ref_point=each, **operators)
 
 
 @algorithms.register("age_moea")
@@ -145,9 +147,18 @@ def _rvea(shape: Shape, **operators: Any) -> Any:
 
 @algorithms.register("spea2")
 def _spea2(shape: Shape, **operators: Any) -> Any:
-    return _pymoo("spea2", "SPEA2")(pop_size=shape.population, **operators)
+    survival = _pymoo("spea2", "SPEA2Survival")(normalize=True)  # pymoo's own default remembers the search before
+    return _pymoo("spea2", "SPEA2")(pop_size=shape.population, survival=survival, **operators)
 
 
 @algorithms.register("nsga2")
 def _nsga2(shape: Shape, **operators: Any) -> Any:
     return _pymoo("nsga2", "NSGA2")(pop_size=shape.population, **operators)
+
+
+def _uniform(objectives: int, most: int) -> int:
+    """Return the largest number of directions up to one that Das and Dennis's divisions can give."""
+    partitions = 1
+    while comb(partitions + objectives, objectives - 1) <= most:
+        partitions += 1
+    return comb(partitions + objectives - 1, objectives - 1)

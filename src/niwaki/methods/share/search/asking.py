@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from niwaki.errors import ContractError
 from niwaki.methods.share.search.layer import Floats, SearchLayer
 from niwaki.methods.share.selecting import Question
 from niwaki.methods.share.stack import LayerStack
 
-__all__ = ["counts_of", "layers_of"]
+__all__ = ["layers_of"]
 
 
 def layers_of(question: Question) -> tuple[SearchLayer, ...]:
@@ -28,27 +27,6 @@ def layers_of(question: Question) -> tuple[SearchLayer, ...]:
         else [(count, count) for count in question.counts]
     )
     return tuple(_layer(stack, bound, networks, question) for stack, bound in zip(question.stacks, bounds, strict=True))
-
-
-def counts_of(question: Question, kind: str) -> tuple[int, ...]:
-    """Return how many filters of each layer stay.
-
-    Args:
-        question: The question.
-        kind: Name of the selector that asks.
-
-    Returns:
-        One number for each layer.
-
-    Raises:
-        ContractError: When that is left to the selector.
-    """
-    if question.counts is None:
-        raise ContractError(
-            f"the selector {kind!r} can't choose how many filters stay, which rate='adaptive' leaves to it; give a "
-            "rate, or the selector 'many_objective'"
-        )
-    return question.counts
 
 
 def _layer(

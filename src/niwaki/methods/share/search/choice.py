@@ -27,9 +27,10 @@ def normalised(values: Values) -> Values:
 
 
 def knee(values: Values) -> int:
-    """Return the point that bulges farthest from the plane through the ends of a front (Das 1999).
+    """Return the point nearest to the ideal, which is best in everything, with objectives normalised over the front.
 
-    With every objective normalised over the front, it is the one with the smallest sum.
+    The distance is Euclidean: two objectives that are each other's opposite, as size and importance nearly are, then
+    meet in the middle, where a sum would not tell any point from another.
 
     Args:
         values: ``[F, M]``, smaller is better.
@@ -41,7 +42,7 @@ def knee(values: Values) -> int:
         >>> knee(np.array([[0.0, 1.0], [0.2, 0.2], [1.0, 0.0]]))
         1
     """
-    return int(np.argmin(normalised(values).sum(1)))
+    return int(np.argmin(np.square(normalised(values)).sum(1)))
 
 
 def scalarised(values: Values, weights: NDArray[np.float64]) -> int:
@@ -93,7 +94,7 @@ choices: Registry[type[Choice]] = Registry("choice")
 
 @choices.register("knee")
 class Knee(Choice):
-    """The point that bulges farthest from the plane through the ends of the front."""
+    """The point nearest to the ideal; see `knee`."""
 
     kind: Literal["knee"] = "knee"
 
@@ -138,8 +139,9 @@ class Weighted(Choice):
 class Calibrated(Choice):
     """The best of a few points by what the merged networks lose on calibration batches; without data the knee.
 
-    Those few are the knee, points that lean to one objective each, and the best of each objective. The best is the one
-    whose worst task is least behind the least loss that any of them has for that task.
+    Those few are the knee, points that lean to one objective each, and the best of each objective; where sizes are
+    free, all of them no larger than the knee, for the largest would lose least. The best is the one whose worst task is
+    least behind the least loss that any of them has for that task.
 
     Attributes:
         few: How many points are judged, at least 1.
@@ -148,18 +150,24 @@ class Calibrated(Choice):
     kind: Literal["calibrated"] = "calibrated"
     few: int = Field(default=7, ge=1)
 
-    def pick(self, names: tuple[str, ...], values: Values, judge: Judge | None) -> tuple[int, str]:  # noqa: ARG002 - the family's signature
+    def pick(self, names: tuple[str, ...], values: Values, judge: Judge | None) -> tuple[int, str]:
         """Take the best of a few. See `Choice.pick`."""
         if judge is None:
             return knee(values), "knee, for there is no data to judge by"
-        few = self._candidates(values)
+        few = self._candidates(names, values)
         losses = [judge(point) for point in few]
         least = {task: min(each[task] for each in losses) for task in losses[0]}
         behind = [max(each[task] / max(least[task], 1e-12) for task in least) for each in losses]
         return few[int(np.argmin(behind))], f"best of {len(few)} by calibration loss"
 
-    def _candidates(self, values: Values) -> list[int]:
-        count = values.shape[1]
-        leaning = [scalarised(values, 1 + 2 * np.eye(count)[place]) for place in range(count)]
-        best = values.argmin(0).tolist()
-        return list(dict.fromkeys([knee(values), *leaning, *best]))[: self.few]
+    def _candidates(self, names: tuple[str, ...], values: Values) -> list[int]:
+        middle = knee(values)
+        if "size" in names:
+            sizes = values[:, names.index("size")]
+            among = np.flatnonzero(sizes <= sizes[middle])
+        else:
+            among = np.arange(len(values))
+        part, count = values[among], values.shape[1]
+        leaning = [scalarised(part, 1 + 2 * np.eye(count)[place]) for place in range(count)]
+        found = among[[*leaning, *part.argmin(0).tolist()]].tolist()
+        return list(dict.fromkeys([middle, *found]))[: self.few]

@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field
 
-from niwaki.methods.share.search.asking import counts_of, layers_of
+from niwaki.methods.share.search.asking import layers_of
 from niwaki.methods.share.search.layer import Floats, SearchLayer
 from niwaki.methods.share.search.rankings import by_reach
 from niwaki.methods.share.selecting import Found, Question, Selection, Selector, selectors
@@ -101,7 +101,7 @@ class KMeans(Selector):
         Raises:
             ContractError: When rates are adaptive.
         """
-        chance, counts = np.random.default_rng(question.seed), counts_of(question, self.kind)
+        chance, counts = np.random.default_rng(question.seed), question.fixed_counts(self.kind)
         found = [
             kmeans_rows(layer, count, self.rounds, chance)
             for layer, count in zip(layers_of(question), counts, strict=True)
@@ -130,7 +130,7 @@ class KMedoids(Selector):
         Raises:
             ContractError: When rates are adaptive.
         """
-        counts = counts_of(question, self.kind)
+        counts = question.fixed_counts(self.kind)
         found = [
             kmedoids_rows(layer, count, self.rounds) for layer, count in zip(layers_of(question), counts, strict=True)
         ]

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from niwaki.methods.share.search.asking import counts_of, layers_of
+from niwaki.methods.share.search.asking import layers_of
 from niwaki.methods.share.search.rankings import rankings
 from niwaki.methods.share.selecting import Found, Question, Selection, Selector, selectors
 
@@ -22,7 +22,7 @@ class _Ranked(Selector):
         Raises:
             ContractError: When rates are adaptive.
         """
-        counts, rank = counts_of(question, self.kind), rankings.get(self.ranking)
+        counts, rank = question.fixed_counts(self.kind), rankings.get(self.ranking)
         orders = [rank(layer) for layer in layers_of(question)]
         kept = [tuple(sorted(order[:count].tolist())) for order, count in zip(orders, counts, strict=True)]
         return Found(Selection(tuple(kept)))
@@ -98,6 +98,6 @@ class RandomChoice(Selector):
             ContractError: When rates are adaptive.
         """
         chance = np.random.default_rng(question.seed)
-        counts = counts_of(question, self.kind)
+        counts = question.fixed_counts(self.kind)
         drawn = [chance.permutation(stack.size)[:count] for stack, count in zip(question.stacks, counts, strict=True)]
         return Found(Selection(tuple(tuple(sorted(rows.tolist())) for rows in drawn)))

@@ -24,6 +24,9 @@ __all__ = ["Effort", "Found", "Progress", "random_search", "search"]
 Progress = Callable[[int, int, float], None]
 """Called after each generation with its number, candidates seen so far, and the hypervolume as last taken."""
 
+_TRIES = 20
+"""How often a generation is filled up where children repeat others."""
+
 _QUICK, _SELDOM = 3, 10
 """Objectives up to which the hypervolume is taken each generation; it takes seconds with more, then every so often."""
 
@@ -137,6 +140,7 @@ def _set_up(problem: Problem, effort: Effort) -> Any:
     chance, count = np.random.default_rng(effort.seed), algorithm.pop_size
     rows = seed_rows(problem, ranked, count, chance) if ranked else unseeded_rows(problem, count, chance)
     algorithm.initialization.sampling = Population.new(X=rows)
+    algorithm.mating.n_max_iterations = _TRIES
     return algorithm
 
 

@@ -22,6 +22,10 @@ Ranks = NDArray[np.float64]
 """``[rankings, N]`` in [0, 1): each filter's place in some rankings."""
 
 _RANDOM_SHARE = 0.2
+"""Of the rows a search begins with."""
+
+_TRIES = 10
+"""How often new random rows are looked for in place of repeated ones."""
 
 
 def seed_rows(problem: Problem, ranked: Sequence[Ranks], count: int, chance: Generator) -> Masks:
@@ -76,7 +80,8 @@ def _blends(names: int, count: int) -> NDArray[np.float64]:
         partitions += 1
     inside = found[found.max(1) < 1]
     chosen = inside[np.linspace(0, len(inside) - 1, max(count - names, 0)).round().astype(int)]
-    return np.concatenate([np.eye(names), np.asarray(chosen, np.float64)])
+    weights: NDArray[np.float64] = np.concatenate([np.eye(names), chosen]).astype(np.float64)
+    return weights
 
 
 def _levels(problem: Problem, count: int) -> NDArray[np.float64]:
@@ -88,15 +93,19 @@ def _levels(problem: Problem, count: int) -> NDArray[np.float64]:
 
 def _distinct(problem: Problem, rows: Masks, count: int, chance: Generator) -> Masks:
     """Leave repeated rows out, and fill up with random ones as long as that finds new ones."""
-    for _ in range(10):
-        _, first = np.unique(np.packbits(rows, axis=1), axis=0, return_index=True)
-        rows = rows[np.sort(first)][:count]
-        if len(rows) == count:
+    rows = _once(rows)[:count]
+    for _ in range(_TRIES):
+        missing = count - len(rows)
+        if not missing:
             break
-        missing, levels = count - len(rows), chance.random(count)
-        fill = np.zeros((missing, len(problem)), bool)
+        levels, fill = chance.random(missing), np.zeros((missing, len(problem)), bool)
         for layer, part in zip(problem.layers, problem.slices, strict=True):
-            counts = np.round(layer.least + levels[:missing] * (layer.most - layer.least)).astype(np.int64)
+            counts = np.round(layer.least + levels * (layer.most - layer.least)).astype(np.int64)
             fill[:, part] = drawn(counts, len(layer), chance)
-        rows = np.concatenate([rows, fill])
+        rows = _once(np.concatenate([rows, fill]))
     return rows
+
+
+def _once(rows: Masks) -> Masks:
+    _, first = np.unique(np.packbits(rows, axis=1), axis=0, return_index=True)
+    return rows[np.sort(first)]
