@@ -55,7 +55,7 @@ def slow_update(
         over = method.overshoot * left_at(name, step)
         after = min(len(mask), count + int(over * count + 1e-9))
         keep = min(sum(mask), after - int(fraction * count + 1e-9))
-        if step == job.run.moments[-1] and method.overshoot:
+        if step == job.run.updates[-1] and method.overshoot:
             keep = after = count
         now = _highest([i for i, on in enumerate(mask) if on], worth.tolist(), keep)
         off = [i for i in range(len(mask)) if i not in now]
@@ -86,7 +86,7 @@ def test_drop_and_grow_sets_are_those_of_a_slow_reference(
         job.step()
         job.run.choose = choose
         after = {layer: mask.flatten().tolist() for layer, mask in job.run.masks.items()}
-        if job.run.step not in job.run.moments:
+        if job.run.step not in job.run.updates:
             assert after == before
             continue
         updates += 1
@@ -121,7 +121,7 @@ def test_density_is_the_schedules_after_every_update_and_the_target_in_the_end(
     assert sum(job.run.masks.kept.values()) == sum(job.run.counts.values()) == round(0.2 * size)
     for _ in range(STEPS):
         job.step()
-        if job.run.step in job.run.moments[:-1]:
+        if job.run.step in job.run.updates[:-1]:
             over = WANTED[name].overshoot * left_at(name, job.run.step)
             sizes = {layer: mask.numel() for layer, mask in job.run.masks.items()}
             assert job.run.masks.kept == {
@@ -133,7 +133,7 @@ def test_density_is_the_schedules_after_every_update_and_the_target_in_the_end(
     assert record.kept == round(0.2 * size)
     assert record.density == pytest.approx(record.target, abs=1 / size)
     assert sum(int(finished.get_parameter(each).count_nonzero()) for each in job.run.masks) <= record.kept
-    assert [each.step for each in record.timeline] == [0, *job.run.moments]
+    assert [each.step for each in record.timeline] == [0, *job.run.updates]
     assert max(each.kept for each in record.timeline) >= record.kept
 
 
@@ -176,7 +176,7 @@ def test_a_killed_run_goes_on_bit_for_bit(name: str, saved_after: int, trainer: 
 
 def test_a_frozen_layer_keeps_its_first_mask(make_net: Callable[[], nn.Module], trainer: Callable[..., Any]) -> None:
     job = trainer(WANTED["dst"], steps=STEPS)
-    job.model.get_parameter("block.0.weight").requires_grad_(requires_grad=False)
+    job.model.get_parameter("block.0.weight").requires_grad_(False)
     first = job.run.masks["block.0.weight"].clone()
     other = job.run.masks["deep.0.weight"].clone()
     job.gradients = lambda: iter(())
@@ -186,13 +186,13 @@ def test_a_frozen_layer_keeps_its_first_mask(make_net: Callable[[], nn.Module], 
     assert not torch.equal(job.run.masks["deep.0.weight"], other)
 
 
-def test_moments_are_counted_in_steps_or_shares() -> None:
-    assert DynamicSparse(density=0.1).moments(200) == list(range(10, 160, 10))  # every 10 epochs of 200, 10 to 150
-    assert DynamicSparse(density=0.1, preset="rigl").moments(1000) == [100, 200, 300, 400, 500, 600, 700]
-    assert DynamicSparse(density=0.1, preset="mest_em").moments(160) == list(range(5, 125, 5))
-    assert DynamicSparse(density=0.1, every=2, begin=0.5, until=1.0).moments(8) == [6]
-    assert DynamicSparse(density=0.1).moments(0) == []
-    assert DynamicSparse(density=0.1).moments(4) == [1, 2, 3]
+def test_updates_are_counted_in_steps_or_shares() -> None:
+    assert DynamicSparse(density=0.1).updates(200) == list(range(10, 160, 10))  # every 10 epochs of 200, 10 to 150
+    assert DynamicSparse(density=0.1, preset="rigl").updates(1000) == [100, 200, 300, 400, 500, 600, 700]
+    assert DynamicSparse(density=0.1, preset="mest_em").updates(160) == list(range(5, 125, 5))
+    assert DynamicSparse(density=0.1, every=2, begin=0.5, until=1.0).updates(8) == [6]
+    assert DynamicSparse(density=0.1).updates(0) == []
+    assert DynamicSparse(density=0.1).updates(4) == [1, 2, 3]
 
 
 def test_presets_are_the_papers_numbers() -> None:
@@ -247,7 +247,7 @@ def test_what_can_not_restart_is_refused(make_net: Callable[[], nn.Module]) -> N
     with pytest.raises(SettingError, match="build is for restart=True"):
         DynamicSparse(density=0.5, build=make_net)
     net = make_net()
-    net.get_parameter("deep.0.weight").requires_grad_(requires_grad=False)
+    net.get_parameter("deep.0.weight").requires_grad_(False)
     with pytest.raises(ContractError, match=r"restart=True would leave the frozen.*use restart=False"):
         DynamicSparse(density=0.5, restart=True).start(net, torch.zeros(1, 3, 8, 8), steps=4)
 

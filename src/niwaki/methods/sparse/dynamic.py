@@ -77,7 +77,7 @@ class DynamicSparse(SparseMethod):
         SettingError: When there is no target, or a value is not allowed.
 
     Examples:
-        >>> DynamicSparse(rate=10).moments(100)
+        >>> DynamicSparse(rate=10).updates(100)
         [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75]
         >>> rigl = DynamicSparse(density=0.1, preset="rigl")
         >>> rigl.decay, rigl.allocation.kind, DynamicSparse(**rigl.model_dump(mode="json")) == rigl
@@ -117,7 +117,7 @@ class DynamicSparse(SparseMethod):
             )
         return self
 
-    def moments(self, steps: int) -> list[int]:
+    def updates(self, steps: int) -> list[int]:
         """Return after how many optimizer steps the weights move.
 
         Args:
@@ -144,18 +144,18 @@ class _DynamicRun(SparseRun):
 
     def __init__(self, method: DynamicSparse, subject: Subject, given: Given) -> None:
         super().__init__(method, subject, given)
-        self.moments = method.moments(given.steps)
+        self.updates = method.updates(given.steps)
         self._gradients: dict[str, Tensor] = {}
 
     @property
     def settled(self) -> bool:
         """Whether the last update is made."""
-        return not self.moments or self.step >= self.moments[-1]
+        return not self.updates or self.step >= self.updates[-1]
 
     def after_backward(self, model: nn.Module) -> None:
         """Remember the gradients of all weights right before an update, then zero those of masked ones."""
-        self.reads_all = self.step + 1 in self.moments and self.method.grow == "gradient"
-        if self.step + 1 in self.moments and (self.reads_all or self.method.gradient_weight):
+        self.reads_all = self.step + 1 in self.updates and self.method.grow == "gradient"
+        if self.step + 1 in self.updates and (self.reads_all or self.method.gradient_weight):
             weights = self.subject.weights(unwrap(model)).items()
             self._gradients = {name: each.grad.detach().clone() for name, each in weights if each.grad is not None}
         super().after_backward(model)
@@ -164,7 +164,7 @@ class _DynamicRun(SparseRun):
         """Return the first masks, or those after an update that is due."""
         if self.step == 0:
             return self._first(model)
-        if self.step not in self.moments:
+        if self.step not in self.updates:
             return None
         found = {
             name: self._moved(name, weight)
@@ -188,7 +188,7 @@ class _DynamicRun(SparseRun):
 
     def _moved(self, name: str, weight: Tensor) -> Tensor:
         method, gradient = self.method, self._gradients.get(name)
-        last = self.step == self.moments[-1]
+        last = self.step == self.updates[-1]
         left = decayed(method.decay, self.step / self.given.steps, method.until, method.milestones)
         over = method.overshoot * left
         kept, after = turnover(self.counts[name], weight.numel(), method.fraction * left, over)
