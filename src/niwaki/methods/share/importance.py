@@ -1,17 +1,20 @@
 """What a filter is worth to its own network."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+from niwaki.errors import ContractError
+from niwaki.graph import Program, Traced, arguments_of, operator_name
 from niwaki.methods.calibration import Calibration, Gradients
 
-__all__ = ["Importance", "Taylor", "norm_of"]
+__all__ = ["Importance", "Taylor", "bn_scales", "norm_of"]
 
-Importance = Literal["l1", "l2", "taylor"]
-"""``|X|_1``, ``|X|_2``, or the squared first-order change of the tasks' losses without the filter."""
+Importance = Literal["l1", "l2", "bn_scale", "taylor"]
+"""``|X|_1``, ``|X|_2``, ``|gamma|`` of the batch norm behind it, or the squared first-order change of the tasks' losses
+without it."""
 
 
 def norm_of(filters: Tensor, importance: Importance) -> Tensor:
@@ -29,6 +32,48 @@ def norm_of(filters: Tensor, importance: Importance) -> Tensor:
         (tensor([7.]), tensor([5.]))
     """
     return filters.abs().sum(1) if importance == "l1" else filters.norm(dim=1)
+
+
+def bn_scales(model: nn.Module, traced: Traced, modules: Collection[str]) -> dict[str, Tensor]:
+    """Return the absolute scales of the batch norms that follow convolutions at once (Liu et al. 2017).
+
+    Args:
+        model: The model.
+        traced: Its programs.
+        modules: Names of the convolutions.
+
+    Returns:
+        Module to the scale of each filter.
+
+    Raises:
+        ContractError: When no batch norm with a scale follows one of them.
+    """
+    found: dict[str, Tensor] = {}
+    for program in traced.eval_programs:
+        for node in program:
+            if operator_name(node) != "batch_norm":
+                continue
+            given = arguments_of(node)
+            names = [_tensor_of(program, source) for source in _operands(given["input"])]
+            scale = _tensor_of(program, given["weight"])
+            for name in names if scale is not None else ():
+                if name is not None and name.removesuffix(".weight") in modules:
+                    found[name.removesuffix(".weight")] = model.get_parameter(str(scale)).detach().abs().cpu()
+    missing = [module for module in modules if module not in found]
+    if missing:
+        raise ContractError(
+            f"no batch norm with a scale follows {', '.join(missing)}: importance='bn_scale' can't judge them; "
+            "leave them out by `scope`, or take 'l1' or 'taylor'"
+        )
+    return found
+
+
+def _operands(made: Any) -> list[Any]:
+    return [*made.all_input_nodes] if isinstance(made, fx.Node) else []
+
+
+def _tensor_of(program: Program, node: Any) -> str | None:
+    return program.tensors.get(node.name) if isinstance(node, fx.Node) else None
 
 
 class Taylor:

@@ -143,5 +143,5 @@ def _account(model: nn.Module, merge: Merge, members: Sequence[_Member]) -> Shar
         scale_bytes=sum(
             user.scale.numel() * user.scale.element_size() for user in held.users.values() if user.scale is not None
         ),
-        distance=merge.lost(),
+        distance=merge.lost(torch.cat([member.left for member in members])),
     )

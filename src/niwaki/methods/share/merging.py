@@ -33,10 +33,14 @@ class Merge:
     scales: Tensor
     unfit: Tensor
 
-    def lost(self) -> float:
-        """Return what is lost of the layer, relative to what there was: from 0, nothing, to 1 with scales."""
+    def lost(self, left: Tensor) -> float:
+        """Return what is lost of the layer, relative to what there was: 0 for nothing, with scales at most 1.
+
+        Args:
+            left: Whether each filter was left in its network, `[N]`; one that was pruned is lost whole.
+        """
         filters = self.stack.filters
-        made = self.scales[:, None] * self.bank[self.place]
+        made = torch.where(left, self.scales, torch.zeros_like(self.scales))[:, None] * self.bank[self.place]
         whole = float(filters.square().sum())
         return float((filters - made).square().sum()) / whole if whole else 0.0
 

@@ -50,7 +50,8 @@ class FilterSharing(Method):
         selector: What chooses the filters that stay.
         scale: Whether each user of a filter has a scale of its own, which trains along.
         centroids: Whether a filter that stays moves to where it stands best for all its users.
-        importance: What a filter is worth: ``"l1"``, ``"l2"``, or ``"taylor"``, which judges by ``data``.
+        importance: What a filter is worth: its norm ``"l1"`` or ``"l2"``, ``"bn_scale"``, the scale of the batch norm
+            behind it, or ``"taylor"``, which judges by the tasks' losses on ``data``.
         limit: Distance in (0, 1] past which a filter is pruned rather than stood for; None prunes none.
         below: Share of each network's filters, those of least importance, that the limit may prune, in [0, 1).
         align: How the channels of networks that were trained apart are brought into one order first: by
@@ -113,21 +114,20 @@ class FilterSharing(Method):
         )
         return next(named, self.rate)
 
-    def moments(self, turns: int, steps: int) -> list[int]:
-        """Return after how many optimizer steps each turn shares its layers.
+    def moments(self, steps: int) -> list[int]:
+        """Return after how many optimizer steps the first and the last layers are shared.
 
         Args:
-            turns: Number of turns, at least 1.
             steps: Optimizer steps in all, at least 0.
 
         Returns:
-            One number for each, from 0 to ``until``.
+            0, and with ``schedule="by_layer"`` the last turn.
 
         Examples:
-            >>> FilterSharing(schedule="by_layer", until=0.5).moments(3, 100)
-            [0, 25, 50]
+            >>> FilterSharing(schedule="by_layer", until=0.5).moments(100)
+            [0, 50]
         """
-        return [ceil(self.until * steps * turn / max(turns - 1, 1)) for turn in range(turns)]
+        return [0] if self.schedule == "at_once" else [0, ceil(self.until * steps)]
 
     def start(
         self,
@@ -193,7 +193,9 @@ class FilterSharing(Method):
             )
         turns = [(layer,) for layer in layers] if self.schedule == "by_layer" else [layers]
         sharer = Sharer(self, example, open_batches(tasks, data, self.calibration_batches), traced.tasks)
-        return SharingRun(self, sharer, turns, self.moments(len(turns), steps)), layers
+        last = self.moments(steps)[-1]
+        moments = [ceil(last * turn / max(len(turns) - 1, 1)) for turn in range(len(turns))]
+        return SharingRun(self, sharer, turns, moments), layers
 
     def _compare(self, run: SharingRun, model: nn.Module, layers: Sequence[Layer]) -> tuple[float | None, str]:
         stacks = [stack_layer(model, layer, {}) for layer in layers]

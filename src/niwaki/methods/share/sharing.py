@@ -9,7 +9,7 @@ from torch import nn
 
 from niwaki.graph import find_channels, trace
 from niwaki.methods.share.batches import Looks
-from niwaki.methods.share.importance import Taylor
+from niwaki.methods.share.importance import Taylor, bn_scales
 from niwaki.methods.share.installing import Live, install, live_after
 from niwaki.methods.share.layers import Layer
 from niwaki.methods.share.leaving import leaving_plan, unfit_rows
@@ -82,10 +82,12 @@ class Sharer:
         self, model: nn.Module, layers: Sequence[Layer], live: Mapping[str, tuple[int, ...]]
     ) -> tuple[LayerStack, ...]:
         """Stack the filters of some layers, with what they are worth."""
+        modules = [each.module for layer in layers for each in layer.members]
         worth: Any = self.method.importance
         if worth == "taylor":
-            modules = [each.module for layer in layers for each in layer.members]
             worth = Taylor.of(model, modules, self.looks.require_calibration())
+        elif worth == "bn_scale":
+            worth = bn_scales(model, trace(model, self.example, tasks=self.tasks), modules)
         return tuple(stack_layer(model, layer, live, worth) for layer in layers)
 
     def _question(
