@@ -37,6 +37,12 @@ def by_task():
     return Splits(train=own, val=own, test=own, tasks=TASKS, classes={"breed": ("pug", "poodle", "boxer")})
 
 
+def vectors():
+    tasks = ({"kind": "classification", "name": "breed", "classes": 3}, {"kind": "regression", "name": "age"})
+    both = [(torch.zeros(7), {"breed": torch.tensor(i % 3), "age": torch.tensor([float(i)])}) for i in range(6)]
+    return Splits(train=both, val=both[:2], test=None, tasks=tasks)
+
+
 def number():
     return 3
 
@@ -121,6 +127,14 @@ def test_data_by_task_has_a_table_a_task() -> None:
     ]
     assert findings.rows[0][3] == "1 of 3 classes: poodle 100%"
     assert len(own("by_task").open().train) == 2
+
+
+def test_inputs_may_be_vectors() -> None:
+    findings = check_data(own("vectors"))
+    assert findings.rows[:2] == (
+        ("train", "7", "breed", "3 of 3 classes: 0 33%, 1 33%, 2 33%", "100.0%", "6"),
+        ("", "", "age", "0.00 to 5.00", "100.0%", ""),
+    )
 
 
 @pytest.mark.parametrize(

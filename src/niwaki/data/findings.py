@@ -36,7 +36,7 @@ class SplitFindings:
         split: Its name.
         samples: How many samples it has.
         looked_at: How many of them were read.
-        size: Height and width of the inputs, or None where they differ.
+        size: Height and width of the inputs, or the one size of vectors; None where they differ.
         labelled: The share of pixels that carry a label, by task.
         histograms: The share of labelled pixels by class, by task, for tasks with classes.
         ranges: Smallest and largest labelled number, by task, for tasks of numbers.
@@ -46,7 +46,7 @@ class SplitFindings:
     split: str
     samples: int
     looked_at: int
-    size: tuple[int, int] | None
+    size: tuple[int, ...] | None
     labelled: Mapping[str, float]
     histograms: Mapping[str, Mapping[str, float]]
     ranges: Mapping[str, tuple[float, float]]
@@ -94,7 +94,7 @@ class Findings:
 
 def _rows(split: SplitFindings) -> list[tuple[str, ...]]:
     looked = "" if split.looked_at == split.samples else f" ({split.looked_at} read)"
-    size = "differs" if split.size is None else f"{split.size[0]}x{split.size[1]}"
+    size = "differs" if split.size is None else "x".join(map(str, split.size))
     rows: list[tuple[str, ...]] = []
     for task, share in split.labelled.items():
         name, extent, number = ("", "", "") if rows else (split.split, size, f"{split.samples}{looked}")

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from niwaki.contract import import_own
 from niwaki.data.base import DataSettings, Progress, SampleDataset, Split, Splits, datasets
 from niwaki.data.findings import Findings, Problem, SplitFindings, first_problems
+from niwaki.data.spread import spread
 from niwaki.data.tally import Tally
 from niwaki.errors import ContractError, DataError
 from niwaki.tasks import Task, build_tasks
@@ -85,7 +86,7 @@ class OwnData(DataSettings):
             elif not len(split):
                 yield Problem(where, "no sample", "at least one")
             else:
-                for index in _spread(split, at_most):
+                for index in spread(len(split), at_most):
                     yield from _sample_problems(f"{where}[{index}]", split[index], tasks)
 
 
@@ -99,15 +100,11 @@ def _each(splits: Splits[Any]) -> Iterator[tuple[str, Any]]:
             yield name, split
 
 
-def _spread(split: SampleDataset, at_most: int) -> range:
-    return range(0, len(split), max(-(-len(split) // at_most), 1))
-
-
 def _look(name: str, split: SampleDataset, splits: Splits[Any]) -> SplitFindings:
     _, bracket, own = name.partition("[")
     named = {task.name: plain for task, plain in zip(build_tasks(splits.tasks), splits.tasks, strict=True)}
     tally = Tally([plain for task, plain in named.items() if not bracket or task == own[:-1]], splits.classes)
-    for index in _spread(split, _LOOK_AT):
+    for index in spread(len(split), _LOOK_AT):
         tally.add(split[index])
     return tally.findings(name, len(split))
 

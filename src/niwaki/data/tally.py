@@ -1,6 +1,7 @@
 """Counting of what a split holds, sample by sample, with the eyes of its tasks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -32,16 +33,17 @@ class Tally:
 
     def __init__(self, tasks: Iterable[Mapping[str, Any]], classes: Mapping[str, Sequence[str]] | None = None) -> None:
         self._counts = [_Count(task, (classes or {}).get(task.name)) for task in build_tasks(tasks)]
-        self._sizes: set[tuple[int, int]] = set()
+        self._sizes: set[tuple[int, ...]] = set()
         self._samples = 0
 
     def add(self, sample: Sample) -> None:
         """Count one sample; a target it lacks is without labels."""
         image, targets = sample
         self._samples += 1
-        self._sizes.add((image.shape[-2], image.shape[-1]))
+        size = tuple(image.shape[-2:])
+        self._sizes.add(size)
         for count in self._counts:
-            count.add(targets.get(count.name), image.shape[-2] * image.shape[-1])
+            count.add(targets.get(count.name), prod(size))
 
     def findings(self, split: str, samples: int) -> SplitFindings:
         """Return what was counted.

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from niwaki.data import Sample, Split
+from niwaki.data.spread import spread as places_of
 
 __all__ = ["first_target", "head", "longest", "size", "spread"]
 
@@ -52,9 +53,9 @@ def spread(split: Split, count: int) -> Iterator[tuple[str, Sample]]:
         for task, each in split.items():
             yield from ((f"{task}-{name}", sample) for name, sample in spread(each, count))
         return
-    some = min(count, len(split))
-    for number in range(some):
-        yield f"{number:0{len(str(max(some - 1, 0)))}}", split[(number * len(split)) // some]
+    places = places_of(len(split), count)
+    for number, place in enumerate(places):
+        yield f"{number:0{len(str(max(len(places) - 1, 0)))}}", split[place]
 
 
 def first_target(split: Split, task: str) -> Tensor | None:

@@ -14,6 +14,7 @@ from niwaki.data.frames.dataset import Frames
 from niwaki.data.frames.layout import Layout, Listing
 from niwaki.data.frames.plane import Frame, Plane
 from niwaki.data.frames.problems import header_problems, value_problems
+from niwaki.data.spread import spread
 from niwaki.data.tally import Tally
 from niwaki.errors import Problem as Wrong
 from niwaki.errors import SettingError, did_you_mean
@@ -108,13 +109,13 @@ class FrameData(DataSettings):
         sound = not listing.problems
         yield from listing.problems
         for frames in listing.splits.values() if sound else ():
-            for frame in _spread(frames, headers):
-                for problem in header_problems(self.root, layout.planes, frame):
+            for place in spread(len(frames), headers):
+                for problem in header_problems(self.root, layout.planes, frames[place]):
                     sound = False
                     yield problem
         for frames in listing.splits.values() if sound else ():
-            for frame in _spread(frames, values):
-                yield from value_problems(self.root, layout.planes, frame)
+            for place in spread(len(frames), values):
+                yield from value_problems(self.root, layout.planes, frames[place])
 
     def _divided(self, listing: Listing) -> tuple[list[Frame], list[Frame], str]:
         """Return the frames to learn from, those that pick the epoch, and a note about the latter."""
@@ -134,10 +135,3 @@ class FrameData(DataSettings):
         for index in range(len(samples)):
             tally.add(samples[index])
         return tally.findings(split, len(samples))
-
-
-def _spread(frames: list[Frame], at_most: int | None) -> list[Frame]:
-    """Return some frames from all parts of a split."""
-    if at_most is None or len(frames) <= at_most:
-        return frames
-    return [frames[(index * len(frames)) // at_most] for index in range(at_most)]
