@@ -105,6 +105,13 @@ def test_steps_are_shared_out(shares: tuple[float, ...] | None, steps: int, expe
     assert Chain([Noted(), Noted()], shares=shares).lengths(steps) == expected
 
 
+def test_changes_of_shape_are_counted_from_each_parts_start() -> None:
+    half = StructuredPruning(budget=Budget(channels=0.75))
+    rounds = StructuredPruning(budget=Budget(channels=0.5), rounds=2, until=1.0)
+    assert Noted().moments(8) == []
+    assert Chain([half, rounds, Noted()], shares=(0.5, 0.25, 0.25)).moments(16) == [0, 10, 12]
+
+
 def test_one_part_finishes_before_the_next_starts() -> None:
     model, run, _ = train(Chain([Noted(name="a"), Noted(name="b")]), 4)
     small = run.finish(model)

@@ -132,6 +132,16 @@ def test_a_forecast_names_steps_time_disk_and_the_reachable_budget(tiny: Recipe)
     assert "MiB on disk" in rows["all told"]
 
 
+def test_a_forecast_counts_the_models_that_cuts_leave(tiny: Recipe) -> None:
+    once, twice = (
+        forecast(tiny.model_copy(update={"method": tiny.method.model_copy(update={"rounds": rounds, "until": 1.0})}))
+        for rounds in (1, 2)
+    )
+    ends = (once.dense.whole.bytes, once.small.whole.bytes)
+    assert twice.small.whole.bytes == ends[1]
+    assert twice.disk_bytes - once.disk_bytes == sum(ends) // 2  # the one in the middle
+
+
 def test_a_forecast_counts_what_the_data_keeps(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIWAKI_CACHE", str(tmp_path))
     data = RoomsData.model_validate(tiny.data.model_dump())
