@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import fx
 
+from niwaki.graph.classes import Attention
 from niwaki.graph.edges import Edges, Units
 
 __all__ = ["Call", "Dims", "arguments_of", "module_of", "operands_of", "operator_name", "shape_of"]
@@ -101,6 +102,7 @@ class Call:
         states: Labels of the nodes walked so far: a list per dimension, or a list of these for several tensors.
         edges: Where the rule adds its demands.
         permutations: Whether channels may be permuted freely; else what Python interleaves keeps its shape.
+        attention: Whether channels inside heads go, or whole heads.
 
     Attributes:
         produced: Nodes and dimensions the rule found to produce channels.
@@ -109,10 +111,19 @@ class Call:
         shuffled: Whether the rule let channels be permuted.
     """
 
-    def __init__(self, node: fx.Node, states: dict[fx.Node, Any], edges: Edges, *, permutations: bool = False) -> None:
+    def __init__(
+        self,
+        node: fx.Node,
+        states: dict[fx.Node, Any],
+        edges: Edges,
+        *,
+        permutations: bool = False,
+        attention: Attention = "widths",
+    ) -> None:
         self.node = node
         self.edges = edges
         self.permutations = permutations
+        self.attention = attention
         self.produced: list[tuple[fx.Node, int]] = []
         self.bounds: list[tuple[fx.Node, int, set[int], list[slice]]] = []
         self.made: list[Units] = []

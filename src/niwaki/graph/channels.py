@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niwaki.errors import GraphError
-from niwaki.graph.classes import ChannelGroup, Classes, Labels, State, UnknownOperator
+from niwaki.graph.classes import Attention, ChannelGroup, Classes, Labels, State, UnknownOperator
 from niwaki.graph.explain import Explainer
 from niwaki.graph.groups import group_classes
 from niwaki.graph.program import Traced
@@ -35,6 +35,7 @@ class Channels:
         reasons: Class that is neither frozen nor removable to the reason.
         solution: The classes before they were grouped, with the demands they come from.
         explainer: Answers why a position is frozen.
+        attention: Whether channels inside heads go, or whole heads.
         memo: What was worked out once, such as the terms of the size.
     """
 
@@ -50,6 +51,7 @@ class Channels:
     reasons: dict[int, str]
     solution: Solution
     explainer: Explainer
+    attention: Attention = "widths"
     memo: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:

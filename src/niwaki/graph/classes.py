@@ -1,17 +1,21 @@
 """Class ids as labels of tensors, and the groups they form."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from niwaki.records import Slice
 
-__all__ = ["ChannelGroup", "Classes", "Labels", "State", "UnknownOperator"]
+__all__ = ["Attention", "ChannelGroup", "Classes", "Labels", "State", "UnknownOperator"]
 
 Classes = NDArray[np.int64]
 Labels = tuple[Classes | None, ...]
 State = Labels | list[Labels] | None
+
+Attention = Literal["widths", "heads"]
+"""What of attention goes: channels inside every head, or whole heads."""
 
 
 @dataclass(frozen=True, eq=False)

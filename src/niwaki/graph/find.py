@@ -7,7 +7,7 @@ import numpy as np
 
 from niwaki.errors import GraphError
 from niwaki.graph.channels import Channels
-from niwaki.graph.classes import Classes
+from niwaki.graph.classes import Attention, Classes
 from niwaki.graph.demands import size_demands
 from niwaki.graph.explain import Explainer, unknown_operators
 from niwaki.graph.groups import covering, group_classes
@@ -20,7 +20,9 @@ __all__ = ["find_channels"]
 _UNREACHED = "no example reaches it; give an example for each path"
 
 
-def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: bool = False) -> Channels:
+def find_channels(
+    traced: Traced, *, keep: Sequence[str] = (), permutations: bool = False, attention: Attention = "widths"
+) -> Channels:
     """Find which channels live and die together, in all programs of a model at once.
 
     Args:
@@ -29,6 +31,8 @@ def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: boo
         permutations: Whether channels that a chain of views permutes (a channel shuffle) may go one by one. That suits
             a cut that rewrites the program; Python that reshapes to ``(groups, channels // groups)`` needs every group
             to keep the same positions, which is what False demands.
+        attention: What of attention may go: channels inside every head, the same in all of them (``"widths"``), or
+            whole heads (``"heads"``).
 
     Returns:
         Classes, groups and constraints.
@@ -47,7 +51,7 @@ def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: boo
         >>> channels.frozen
         {'3.weight': "frozen by the output 'output'"}
     """
-    walk = Walker(traced, permutations=permutations).run()
+    walk = Walker(traced, permutations=permutations, attention=attention).run()
     _freeze_kept(walk, traced, keep)
     _freeze_unreached(walk, traced)
     solution = solve(walk, traced)
@@ -68,6 +72,7 @@ def find_channels(traced: Traced, *, keep: Sequence[str] = (), permutations: boo
         reasons=reasons,
         solution=solution,
         explainer=explainer,
+        attention=attention,
     )
 
 

@@ -1,7 +1,7 @@
 """Reshapes as segments of equal product, and the collapse of labels that spread over several dimensions."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -37,7 +37,17 @@ def segments(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[tuple[
         yield first, second
 
 
-def reshape_labels(edges: Edges, dims: Dims, before: tuple[int, ...], after: tuple[int, ...]) -> Dims:
+Whole = Callable[[int], bool]
+
+
+def never(_width: int) -> bool:
+    """Say of no width that what is that wide goes as a whole."""
+    return False
+
+
+def reshape_labels(
+    edges: Edges, dims: Dims, before: tuple[int, ...], after: tuple[int, ...], whole: Whole = never
+) -> Dims:
     """Carry labels through a reshape.
 
     Args:
@@ -45,6 +55,7 @@ def reshape_labels(edges: Edges, dims: Dims, before: tuple[int, ...], after: tup
         dims: Labels of the input.
         before: Its shape.
         after: The result's shape.
+        whole: Tells of a width into which channels are split whether what is that wide goes as a whole, as a head may.
 
     Returns:
         Labels of the result.
@@ -67,7 +78,7 @@ def reshape_labels(edges: Edges, dims: Dims, before: tuple[int, ...], after: tup
         position = first.index(chosen)
         column = spread.reshape([-1 if i == position else 1 for i in range(len(shape))])
         full = np.broadcast_to(column, shape).reshape([after[i] for i in second])
-        carrier, units = collapse(edges, full)
+        carrier, units = collapse(edges, full, whole)
         if carrier is not None:
             result[second[carrier]] = units
     return result
@@ -85,12 +96,13 @@ def _one_labelled(edges: Edges, dims: Dims, first: list[int]) -> int | None:
     return chosen
 
 
-def collapse(edges: Edges, full: Units) -> tuple[int | None, Units | None]:
+def collapse(edges: Edges, full: Units, whole: Whole = never) -> tuple[int | None, Units | None]:
     """Choose the dimension that carries labels spread over a whole tensor.
 
     Args:
         edges: Where the demands go.
         full: A unit for every element.
+        whole: As for `reshape_labels`.
 
     Returns:
         The dimension and its labels. Where the labels vary along several, all elements that share a position on the
@@ -101,6 +113,9 @@ def collapse(edges: Edges, full: Units) -> tuple[int | None, Units | None]:
         edges.freeze(full.reshape(-1)[:1])
         return None, None
     carrier = _carrier([full.shape[dim] for dim in varying], varying)
+    outer = [dim for dim in varying if dim < carrier]
+    if outer and whole(full.shape[carrier]):
+        carrier = outer[-1]
     rows = np.moveaxis(full, carrier, -1).reshape(-1, full.shape[carrier])
     distinct = np.unique(rows, axis=0) if len(varying) > 1 else rows[:1]
     return carrier, edges.alike(distinct)

@@ -9,6 +9,7 @@ import torch
 from torch import fx
 
 from niwaki.graph.call import Call, Dims, module_of, operator_name, shape_of
+from niwaki.graph.classes import Attention
 from niwaki.graph.edges import Edges, Units
 from niwaki.graph.peephole import Shuffle, find_shuffles
 from niwaki.graph.program import Program, Traced
@@ -60,11 +61,13 @@ class Walker:
     Args:
         traced: The programs.
         permutations: Whether channels may be permuted freely where a chain of views does so.
+        attention: Whether channels inside heads go, or whole heads.
     """
 
-    def __init__(self, traced: Traced, *, permutations: bool) -> None:
+    def __init__(self, traced: Traced, *, permutations: bool, attention: Attention) -> None:
         self.traced = traced
         self.permutations = permutations
+        self.attention = attention
         self.walk = Walk(Edges())
         self._dispatch: dict[str, Callable[[Program, fx.Node], None]] = {
             "placeholder": self._source,
@@ -135,7 +138,8 @@ class Walker:
         return dims
 
     def _apply(self, program: Program, node: fx.Node) -> None:
-        call = Call(node, self.states, self.walk.edges, permutations=self.permutations)
+        edges, attention = self.walk.edges, self.attention
+        call = Call(node, self.states, edges, permutations=self.permutations, attention=attention)
         result = _by_rule(call)
         if result is None:
             result = self._unknown(call)

@@ -1,7 +1,7 @@
 """Plans: which channels stay, as plain data that prints, saves, loads and can be edited by hand."""
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import field_serializer, field_validator
 
@@ -110,6 +110,7 @@ class Plan(RecordBase):
         reached: What the plan reaches, such as ``{"macs": 0.497}`` as fractions of the dense model.
         form: What the cut returned: ``module`` for the model's own classes, ``graph`` for its exported programs at
             their new sizes, empty before the cut; filled in by the cut.
+        attention: What of attention may go: channels inside every head (``widths``) or whole ``heads``.
         repairs: Integer attributes that were repaired; filled in by the cut.
         rescales: Weights that were multiplied by a number; filled in by the cut.
         notes: Remarks, such as a mode that could not be traced.
@@ -124,6 +125,7 @@ class Plan(RecordBase):
     asked: str = ""
     reached: dict[str, float] = {}
     form: str = ""
+    attention: Literal["widths", "heads"] = "widths"
     repairs: tuple[Repair, ...] = ()
     rescales: tuple[Rescale, ...] = ()
     notes: tuple[str, ...] = ()

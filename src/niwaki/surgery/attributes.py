@@ -53,7 +53,7 @@ def find_repairs(model: nn.Module, channels: Channels, removed: Mask) -> list[Re
         One repair for each attribute. An attribute that no single value serves is left out: the proof sees it.
     """
     demands: list[Demand] = []
-    found: dict[tuple[str, str], Repair] = {}
+    found = {(each.module, each.attribute): each for each in _heads(model, channels, removed)}
     for program, states in zip(channels.traced.programs, channels.values, strict=True):
         found.update({(each.module, each.attribute): each for each in _norms(model, program, states, removed)})
         nodes = resized_nodes(model, program, states, removed)
@@ -194,6 +194,19 @@ def _repair(model: nn.Module, key: Attribute, changed: Mapping[Attribute, int]) 
         return Repair(module=key.module, attribute=key.name, old=old, new=changed[key])
     new = tuple(changed.get(Attribute(key.module, key.name, i), value) for i, value in enumerate(old))
     return Repair(module=key.module, attribute=key.name, old=tuple(old), new=new)
+
+
+def _heads(model: nn.Module, channels: Channels, removed: Mask) -> Iterator[Repair]:
+    """Repair the number of heads of torch's own attention where whole heads go: each keeps its width."""
+    attentions = model.named_modules() if channels.attention == "heads" else ()
+    for name, module in attentions:
+        if not isinstance(module, nn.MultiheadAttention):
+            continue
+        weight = "in_proj_weight" if module.in_proj_weight is not None else "q_proj_weight"
+        rows = channels.tensors[channels.traced.names[f"{name}.{weight}" if name else weight]][0]
+        if rows is not None:
+            kept = int((~removed[rows[: module.embed_dim]]).sum())
+            yield Repair(module=name, attribute="num_heads", old=module.num_heads, new=kept // module.head_dim)
 
 
 def _norms(model: nn.Module, program: Program, states: Mapping[str, State], removed: Mask) -> Iterator[Repair]:

@@ -180,9 +180,10 @@ def operate(
         ) from error
     apply_rescales(small, rescales)
     unused = unused_of_banks(small, removed)
-    repair_fields(small, cut_tensors(small, removed | unused))
-    settle_banks(small, unused)
+    resized = cut_tensors(small, removed | unused)
     apply_repairs(small, repairs)
+    repair_fields(small, resized)
+    settle_banks(small, unused)
     return small
 
 
@@ -252,4 +253,4 @@ def _channels_anew(model: nn.Module, plan: PlanRecord) -> Channels:
             "the plan tells no example inputs, so the cut can't prove itself; give channels=..., or verify=False"
         )
     examples = [example_from_spec(spec, seed) for seed, spec in enumerate(plan.examples)]
-    return find_channels(trace(model, examples))
+    return find_channels(trace(model, examples), attention=plan.attention)

@@ -25,9 +25,10 @@ def free_channels(model: nn.Module, channels: Channels) -> Channels:
     """
     examples = [program.example for program in channels.traced.eval_programs]
     try:
-        return find_channels(trace(model, examples, tasks=channels.traced.tasks, any_batch=True), permutations=True)
+        traced = trace(model, examples, tasks=channels.traced.tasks, any_batch=True)
     except NiwakiError:
-        return find_channels(channels.traced, permutations=True)
+        traced = channels.traced
+    return find_channels(traced, permutations=True, attention=channels.attention)
 
 
 def respecialise(dense: nn.Module, small: nn.Module, channels: Channels, removed: Mask) -> GraphModel:

@@ -1,5 +1,6 @@
 """Views: dimensions are split and merged, labels follow."""
 
+from niwaki.graph.attention import splits_heads
 from niwaki.graph.call import Call
 from niwaki.graph.rules.table import Result, rule
 from niwaki.graph.segments import reshape_labels
@@ -20,4 +21,8 @@ def view(call: Call) -> Result:
     shape, out = call.shape(call.main), call.out
     if call.main.meta["val"].dtype != call.node.meta["val"].dtype:
         return None
-    return reshape_labels(call.edges, call.labels(call.main), shape, out)
+    return reshape_labels(call.edges, call.labels(call.main), shape, out, whole=lambda width: _is_head(call, width))
+
+
+def _is_head(call: Call, width: int) -> bool:
+    return call.attention == "heads" and splits_heads(call.node, width)

@@ -85,6 +85,7 @@ def plan_round(subject: Subject, selection: Selection, turn: Round | None = None
         asked=_asked(selection, turn),
         reached=_reached(chosen),
         form=selection.form.replace("auto", ""),
+        attention=selection.attention,
         notes=(*channels.traced.notes, *([unreached] if unreached else []), *notes),
     )
     return Planned(plan, channels, chosen.dense, chosen.sizes["params"], chosen.met, written)

@@ -31,6 +31,7 @@ class Selection(Settings):
         widths: Names or patterns of modules to the channels that each of their layers keeps at least.
         keep: Names or patterns (``"encoder.*"``) of modules or parameters that stay as they are: none of their channels
             goes, on neither side.
+        attention: What goes of attention: channels inside every head, the same in all (``"widths"``), or whole heads.
         form: What the cut gives back: the model's own classes or else an error (``"module"``; channels whose number
             stands in their Python code stay), its exported programs at their new sizes (``"graph"``), or the classes,
             and the graph where they can't run at the new sizes, don't prove themselves, or keep the goal out of reach
@@ -54,6 +55,7 @@ class Selection(Settings):
     floor: int = Field(1, ge=1)
     widths: dict[str, Annotated[int, Field(ge=1)]] = {}
     keep: tuple[str, ...] = ()
+    attention: Literal["widths", "heads"] = "widths"
     form: Literal["auto", "module", "graph"] = "auto"
 
     @property
@@ -90,6 +92,7 @@ class PlanOptions(TypedDict, total=False):
         floor: Channels that a layer keeps at least.
         widths: The same for some modules, by name or pattern.
         keep: Modules, names or patterns of what stays as it is.
+        attention: Whether channels inside heads go, or whole heads.
         form: Whether the model's own classes come back, or its graph.
     """
 
@@ -108,4 +111,5 @@ class PlanOptions(TypedDict, total=False):
     floor: int
     widths: dict[str, int]
     keep: Sequence[str | nn.Module] | str | nn.Module
+    attention: Literal["widths", "heads"]
     form: Literal["auto", "module", "graph"]

@@ -58,6 +58,6 @@ def read_subject(model: nn.Module, example: Any, selection: Selection, tasks: Se
     """
     traced = trace(model, example, tasks=tasks)
     kept = kept_parameters(model, selection.keep)
-    channels = find_channels(traced, keep=kept, permutations=selection.form == "graph")
+    channels = find_channels(traced, keep=kept, permutations=selection.form == "graph", attention=selection.attention)
     channels = inside(channels, selection.scope)
     return Subject(model, example, channels, selection.criterion.gather(channels))
