@@ -1,6 +1,7 @@
 import copy
 import random
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,30 @@ class Strict(nn.Module):
         return self.head(x).view(-1, self.width)
 
 
+class Attending(nn.Module):
+    """Attention whose weights are dropped out."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.attend = nn.MultiheadAttention(8, 2, dropout=dropout, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.attend(x, x, x, need_weights=False)[0]
+        return answer
+
+
+class Remembering(nn.Module):
+    """A recurrent layer with dropout between its two layers."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.remember = nn.LSTM(8, 4, num_layers=2, dropout=dropout, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.remember(x)[0]
+        return answer
+
+
 @pytest.mark.parametrize(
     ("layer", "modes"),
     [
@@ -139,6 +164,15 @@ class Strict(nn.Module):
 )
 def test_layers_that_train_in_their_own_way_are_read_in_both_modes(layer: nn.Module, modes: list[bool]) -> None:
     programs = trace(nn.Sequential(nn.Conv2d(3, 4, 1), layer), torch.rand(2, 3, 4, 4)).programs
+    assert [each.training for each in programs] == modes
+
+
+@pytest.mark.parametrize(("dropout", "modes"), [(0.0, [False]), (0.1, [False, True])])
+@pytest.mark.parametrize("make", [Attending, Remembering])
+def test_dropout_inside_a_layer_of_torch_is_read_in_both_modes(
+    make: Callable[[float], nn.Module], dropout: float, modes: list[bool]
+) -> None:
+    programs = trace(make(dropout), torch.rand(2, 5, 8)).programs
     assert [each.training for each in programs] == modes
 
 

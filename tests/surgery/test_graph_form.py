@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.surgery.choosing import choose, find, plan_of
@@ -16,6 +17,7 @@ from niwaki.contract import Example, as_examples
 from niwaki.errors import ContractError, SurgeryError
 from niwaki.graph import find_channels, trace
 from niwaki.surgery import GraphModel, Plan, cut, plans_of, reestimate_batchnorm
+from niwaki.surgery.rewrite import rewrite
 
 ANY_BATCH = sorted(set(NETS) - {"raw"})  # raw asks for len(x), which makes its batch a constant
 
@@ -196,3 +198,32 @@ def test_it_runs_as_another_type() -> None:
     small = cut(model, plan_of(channels, choose(channels), image()), channels=channels, form="graph")
     found = answers(small.double(), image().double())
     assert {each.dtype for each in found} == {torch.float64}
+
+
+class Tail(nn.Module):
+    """Reads the last two of six channels, counted from the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(2, 6), nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.outer(self.inner(x)[:, -2:])
+        return answer
+
+
+def test_a_size_that_no_number_can_replace_is_named_with_its_place() -> None:
+    channels = find_channels(trace(Tail(), torch.zeros(1, 2)))
+    removed = np.zeros(channels.count, np.bool_)
+    labels = channels.tensors["inner.weight"][0]
+    assert labels is not None
+    removed[labels[1]] = True
+    (program,) = channels.traced.programs
+    (sliced,) = (node for node in rewrite(program, channels.values[0], removed).graph.nodes if "slice" in node.name)
+    assert sliced.args[2] == -2
+    removed[labels[-2:]] = True  # "from 0 before the end" would be everything
+    message = (
+        r"aten.slice.Tensor in the model itself can't be written at the sizes after the cut; keep its channels with"
+    )
+    with pytest.raises(SurgeryError, match=message):
+        rewrite(program, channels.values[0], removed)

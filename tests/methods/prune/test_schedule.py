@@ -71,6 +71,7 @@ def test_a_share_is_of_the_dense_models_channels(
     for batch in batches[:2]:
         model = step(model, run, optimizer, batch, tasks)
     assert sum(widths(tiny)) - sum(widths(model)) == 7  # a quarter of 28
+    assert plans_of(model)[0].asked.endswith("round 1, 25% of the channels")
 
 
 def test_what_is_missing_at_the_end_goes_at_once(
