@@ -10,6 +10,7 @@ from niwaki.atomic import write_atomically
 from niwaki.records import Plan, Record
 from niwaki.reports.charts import curve_chart, sensitivity_chart, validation_chart, width_chart
 from niwaki.reports.emphasis import emphasis_chart
+from niwaki.reports.folding import folding_table
 from niwaki.reports.material import Material, Scene, read_material
 from niwaki.reports.sparsity import density_chart, sparsity_table
 from niwaki.reports.tables import cost_table, cut_table, delta_table, latency_table, plan_table, quality_table, verdict
@@ -54,6 +55,7 @@ def render(material: Material) -> str:
         delta_table(record),
         cost_table(record),
         sparsity_table(record.sparsity),
+        folding_table(record.folding),
         latency_table(record),
         cut_table(record),
     ]

@@ -1,13 +1,11 @@
 """Who learns from what: the tasks' own scales from their own losses alone, in turns with the shared part."""
 
-import multiprocessing
-import socket
 from typing import Any
 
 import pytest
 import torch
 from tests.methods.expand.networks import batches, losses_of, step, total, two
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from niwaki.methods import Overparam
 from niwaki.methods.expand.phases import OwnGradients, Phases
@@ -181,32 +179,3 @@ def test_rebalancing_keeps_the_weight() -> None:
     run.after_step(model, optimizer)
     torch.testing.assert_close(u.norm(dim=-2), v.norm(dim=-1))
     torch.testing.assert_close(layer.weight, before)
-
-
-@pytest.mark.slow
-def test_processes_agree_on_the_scales() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    answers: Any = context.Queue()
-    workers = [context.Process(target=_worker, args=(rank, port, answers)) for rank in (0, 1)]
-    for each in workers:
-        each.start()
-    found = dict(answers.get(timeout=120) for _ in workers)
-    for each in workers:
-        each.join()
-    assert found[0] == found[1]
-    assert found[0]["near"] == [0.5]  # the other process saw no label of it
-    assert found[0]["far"] is None
-
-
-def _worker(rank: int, port: int, answers: Any) -> None:
-    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    near, far = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
-    own = OwnGradients()
-    own.see({"near": near.sum()} if rank == 0 else {}, {"near": [near], "far": [far]})
-    own.give([near, far])
-    gradients = {"near": near.grad, "far": far.grad}
-    answers.put((rank, {task: None if each is None else each.tolist() for task, each in gradients.items()}))
-    distributed.destroy_process_group()
