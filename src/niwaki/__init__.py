@@ -29,18 +29,25 @@ if TYPE_CHECKING:
     from niwaki.files import save as save
     from niwaki.measure import measure as measure
     from niwaki.methods import FPGM as FPGM
+    from niwaki.methods import SNIP as SNIP
+    from niwaki.methods import AdapMTL as AdapMTL
     from niwaki.methods import Blend as Blend
     from niwaki.methods import BNScale as BNScale
     from niwaki.methods import Chain as Chain
     from niwaki.methods import CosPrune as CosPrune
+    from niwaki.methods import DiSparse as DiSparse
     from niwaki.methods import DOConv as DOConv
     from niwaki.methods import DynamicSparse as DynamicSparse
     from niwaki.methods import ExpandNet as ExpandNet
     from niwaki.methods import FilterSharing as FilterSharing
+    from niwaki.methods import GraSP as GraSP
+    from niwaki.methods import LotteryTicket as LotteryTicket
     from niwaki.methods import Magnitude as Magnitude
+    from niwaki.methods import MagnitudePruning as MagnitudePruning
     from niwaki.methods import Overparam as Overparam
     from niwaki.methods import RandomScore as RandomScore
     from niwaki.methods import RepVGG as RepVGG
+    from niwaki.methods import ReweightedL1 as ReweightedL1
     from niwaki.methods import StructuredPruning as StructuredPruning
     from niwaki.methods import Taylor as Taylor
     from niwaki.methods.prune import plan as plan
@@ -89,18 +96,25 @@ _HOMES = {
     "niwaki.measure": ("measure",),
     "niwaki.methods": (
         "FPGM",
+        "SNIP",
+        "AdapMTL",
         "BNScale",
         "Blend",
         "Chain",
         "CosPrune",
         "DOConv",
-        "ExpandNet",
+        "DiSparse",
         "DynamicSparse",
+        "ExpandNet",
         "FilterSharing",
+        "GraSP",
+        "LotteryTicket",
         "Magnitude",
+        "MagnitudePruning",
         "Overparam",
         "RandomScore",
         "RepVGG",
+        "ReweightedL1",
         "StructuredPruning",
         "Taylor",
     ),

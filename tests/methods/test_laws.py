@@ -12,17 +12,24 @@ from torch import Tensor, nn
 
 from niwaki.errors import ContractError, SettingError
 from niwaki.methods import (
+    SNIP,
+    AdapMTL,
     BNScale,
     Chain,
     CosPrune,
+    DiSparse,
     DOConv,
     DynamicSparse,
     ExpandNet,
     FilterSharing,
+    GraSP,
+    LotteryTicket,
+    MagnitudePruning,
     Method,
     Overparam,
     RandomScore,
     RepVGG,
+    ReweightedL1,
     Run,
     StructuredPruning,
     methods,
@@ -55,6 +62,15 @@ CASES: dict[str, Case] = {
         StructuredPruning(budget=Budget(macs=1.0)),
     ),
     "dynamic_sparse": Case(DynamicSparse(density=0.3, every=2), DynamicSparse(density=1.0)),
+    "reweighted_l1": Case(ReweightedL1(density=0.3, strength=1e-4), ReweightedL1(density=1.0)),
+    "magnitude_pruning": Case(
+        MagnitudePruning(density=0.3, rounds=3, allocation="global"), MagnitudePruning(density=1.0)
+    ),
+    "lottery_ticket": Case(LotteryTicket(density=0.4, share=0.5, rewind=0.5), LotteryTicket(density=1.0)),
+    "snip": Case(SNIP(density=0.3), SNIP(density=1.0)),
+    "grasp": Case(GraSP(density=0.3, batches=2, at=0.5), GraSP(density=1.0)),
+    "disparse": Case(DiSparse(density=0.3, batches=2), DiSparse(density=1.0)),
+    "adapmtl": Case(AdapMTL(density=0.3), AdapMTL(density=1.0)),
     "filter_sharing": Case(
         FilterSharing(rate=0.5, selector="farthest"), FilterSharing(rate=1.0, selector="importance")
     ),
@@ -76,6 +92,9 @@ CASES: dict[str, Case] = {
 
 LEADING = {"structured_pruning", "dynamic_sparse", "filter_sharing", "overparam"}
 """One method of each family: their pairs are tried in every run, all other pairs in the slow one."""
+
+ALSO = {"structured_pruning+reweighted_l1"}
+"""Other pairs that are tried in every run."""
 
 
 def pairs() -> Iterator[tuple[str, Chain]]:
@@ -99,6 +118,9 @@ FORMS: dict[str, Method] = {
     ),
     "mest_em": DynamicSparse(density=0.25, preset="mest_em"),
     "mest_ems": DynamicSparse(density=0.25, preset="mest_ems", allocation="lamp"),
+    "disparse_pretrained": DiSparse(density=0.3, mode="pretrained", score="taylor", at=0.25),
+    "disparse_dynamic": DiSparse(density=0.3, mode="dynamic", every=2),
+    "gradual": MagnitudePruning(rate=5, rounds=4, begin=0.25, until=1.0, curve="geometric", allocation="lamp"),
     "overparam_joint": Overparam(combine="mean", alternate="joint", scope="trunk", rebalance=3, expanded_lr=0.5),
     "overparam_anneal": Overparam(combine="anneal", until=0.5),
     "overparam_low_rank": Overparam(rank=0.5, alternate="epoch", epoch_steps=2, scales="normalised"),
@@ -139,7 +161,7 @@ def named(methods: Iterable[tuple[str, Method]]) -> list[Any]:
     found = []
     for name, method in methods:
         parts = {part.kind for part in method.parts} if isinstance(method, Chain) else set()
-        quick = name == "chain" or not parts or (len(parts) == 2 and parts <= LEADING)
+        quick = name in {"chain", *ALSO} or not parts or (len(parts) == 2 and parts <= LEADING)
         found.append(pytest.param(method, id=name, marks=() if quick else pytest.mark.slow))
     return found
 

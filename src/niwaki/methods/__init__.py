@@ -6,23 +6,39 @@ from niwaki.methods.expand import DOConv, ExpandNet, Overparam, RepVGG
 from niwaki.methods.prune import FPGM, Blend, BNScale, CosPrune, Magnitude, RandomScore, StructuredPruning, Taylor
 from niwaki.methods.prune.criteria import criteria
 from niwaki.methods.share import FilterSharing
-from niwaki.methods.sparse import DynamicSparse
+from niwaki.methods.sparse import (
+    SNIP,
+    AdapMTL,
+    DiSparse,
+    DynamicSparse,
+    GraSP,
+    LotteryTicket,
+    MagnitudePruning,
+    ReweightedL1,
+)
 
 __all__ = [
     "FPGM",
+    "SNIP",
+    "AdapMTL",
     "BNScale",
     "Blend",
     "Chain",
     "CosPrune",
     "DOConv",
+    "DiSparse",
     "DynamicSparse",
     "ExpandNet",
     "FilterSharing",
+    "GraSP",
+    "LotteryTicket",
     "Magnitude",
+    "MagnitudePruning",
     "Method",
     "Overparam",
     "RandomScore",
     "RepVGG",
+    "ReweightedL1",
     "Run",
     "StructuredPruning",
     "Taylor",

@@ -14,6 +14,7 @@ from niwaki.methods.sparse.base import Given, SparseMethod, SparseRun
 from niwaki.methods.sparse.one_shot import pick, worth
 from niwaki.methods.sparse.subject import Subject
 from niwaki.modules import unwrap
+from niwaki.records import RecordBase
 from niwaki.settings import family
 
 __all__ = ["AdapMTL", "soft_threshold", "threshold_gradients"]
@@ -82,7 +83,7 @@ class AdapMTL(SparseMethod):
     kind: Literal["adapmtl"] = "adapmtl"
     allocation: Annotated[Allocation, *family(allocations)] = Global()
     initial: float = Field(-8.0, lt=0)
-    strength: float = Field(1e-3, ge=0)
+    strength: float = Field(0.1, ge=0)
     until: float = Field(0.5, gt=0, le=1)
 
     def make_run(self, subject: Subject, given: Given) -> SparseRun:
@@ -105,6 +106,8 @@ class _AdapRun(SparseRun):
         self._logits = {each.part: torch.tensor(method.initial) for each in subject.layers}
         self._adam = Adam(self._logits.values(), lr=-2 * method.initial / max(self._last, 1))
         self._raw: dict[str, Tensor] = {}
+        self._frozen_at: int | None = None
+        self._came = False
 
     @property
     def settled(self) -> bool:
@@ -124,7 +127,8 @@ class _AdapRun(SparseRun):
         if not self._raw:
             return None if self.step or self._last else self._chosen(model)
         alive = sum(int(weight.count_nonzero()) for weight in self.subject.weights(model).values())
-        return self._chosen(model) if alive <= sum(self.counts.values()) or self.step >= self._last else None
+        self._came = alive <= sum(self.counts.values())
+        return self._chosen(model) if self._came or self.step >= self._last else None
 
     def complete(self, model: nn.Module) -> Mapping[str, Tensor] | None:
         return self._chosen(model) if self._raw else None
@@ -149,9 +153,15 @@ class _AdapRun(SparseRun):
             self._lift(unwrap(model))
         return super().after_step(model, optimizer)
 
+    def findings(self) -> Mapping[str, RecordBase]:
+        levels = ", ".join(f"{part} {logit.sigmoid():.2g}" for part, logit in self._logits.items())
+        late = "" if self._came else ", before they had come to the target"
+        told = () if self._frozen_at is None else (f"thresholds frozen at step {self._frozen_at}{late}: {levels}",)
+        return {"sparsity": self.account.record(self.method, told)}
+
     def state_dict(self) -> dict[str, Any]:
         learned = {"logits": dict(self._logits), "raw": dict(self._raw), "adam": self._adam.state_dict()}
-        return {**super().state_dict(), **learned}
+        return {**super().state_dict(), **learned, "frozen_at": self._frozen_at, "came": self._came}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
@@ -159,6 +169,7 @@ class _AdapRun(SparseRun):
         for part, logit in self._logits.items():
             logit.copy_(state["logits"][part])
         self._adam.load_state_dict(state["adam"])
+        self._frozen_at, self._came = state["frozen_at"], bool(state["came"])
 
     @torch.no_grad()
     def _lift(self, model: nn.Module) -> None:
@@ -184,7 +195,7 @@ class _AdapRun(SparseRun):
             missing = self._raw[each.name].abs() - self._logits[each.part].sigmoid()
             height = heights[each.name]
             heights[each.name] = torch.where(height > 0, height, missing.to(height).clamp(max=0))
-        self._raw = {}
+        self._frozen_at, self._raw = self.step if self._raw else None, {}
         scores = worth(heights)
         self.counts = self.method.counts(self.subject.layers, scores)
         return pick(scores, self.counts)

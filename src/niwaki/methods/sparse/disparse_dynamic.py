@@ -33,7 +33,7 @@ class Exchange:
     drop: float
     until: float
 
-    def moments(self, steps: int) -> range:
+    def updates(self, steps: int) -> range:
         """Return after how many of some steps an update is due; what grew after the last step would never learn."""
         return range(self.every, min(ceil(self.until * steps), steps - 1) + 1, self.every)
 
@@ -72,17 +72,17 @@ class DiSparseDynamicRun(SparseRun):
     def __init__(self, method: SparseMethod, exchange: Exchange, subject: Subject, given: Given) -> None:
         super().__init__(method, subject, given)
         self._exchange = exchange
-        self.moments = exchange.moments(given.steps)
+        self.updates = exchange.updates(given.steps)
         self._gathered: Gathered | None = None
 
     @property
     def settled(self) -> bool:
         """Whether the last update is made."""
-        return not self.moments or self.step >= self.moments[-1]
+        return not self.updates or self.step >= self.updates[-1]
 
     def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
         """Look at each task's own gradient right before an update."""
-        if self.step + 1 in self.moments:
+        if self.step + 1 in self.updates:
             self._gathered = self._gathered or Gathered(self.subject.names)
             weights = self.subject.weights(unwrap(model))
             self._gathered.see(weights, task_gradients(weights, losses))
@@ -92,7 +92,7 @@ class DiSparseDynamicRun(SparseRun):
         if self.step == 0:
             return pick(self.subject.magnitudes(model), self.counts)
         gathered = self._gathered
-        if gathered is None or self.step not in self.moments:
+        if gathered is None or self.step not in self.updates:
             return None
         self._gathered = None
         return self._updated(model, gathered)

@@ -34,7 +34,7 @@ class LotteryTicket(SparseMethod):
         rewind: Moment that weights are wound back to, as a fraction of the first training; 0 is the start.
 
     Examples:
-        >>> LotteryTicket(density=0.5).rounds, LotteryTicket(density=0.5).moments(100)
+        >>> LotteryTicket(density=0.5).rounds, LotteryTicket(density=0.5).updates(100)
         (4, [20, 40, 60, 80])
     """
 
@@ -49,7 +49,7 @@ class LotteryTicket(SparseMethod):
         least = min(each for each in (self.overall, self.trunk, *heads) if each is not None)
         return max(1, ceil(log(least) / log(1 - self.share) - 1e-9))
 
-    def moments(self, steps: int) -> list[int]:
+    def updates(self, steps: int) -> list[int]:
         """Return after how many optimizer steps each round ends.
 
         Args:
@@ -82,21 +82,21 @@ class _LotteryRun(SparseRun):
 
     def __init__(self, method: LotteryTicket, subject: Subject, given: Given) -> None:
         super().__init__(method, subject, given)
-        self._moments = method.moments(given.steps)
-        self._early_step = round(method.rewind * self._moments[0]) if self._moments else 0
+        self._updates = method.updates(given.steps)
+        self._early_step = round(method.rewind * self._updates[0]) if self._updates else 0
         self._early: dict[str, Tensor] = {}
         self._wound_back = False
 
     @property
     def settled(self) -> bool:
-        return bool(self._moments) and self.step >= self._moments[-1]
+        return bool(self._updates) and self.step >= self._updates[-1]
 
     def choose(self, model: nn.Module) -> Mapping[str, Tensor] | None:
-        if self.step == self._early_step and self._moments:
+        if self.step == self._early_step and self._updates:
             self._early = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        if self.step not in self._moments:
+        if self.step not in self._updates:
             return None
-        masks = self._smaller(model, self._moments.index(self.step) + 1)
+        masks = self._smaller(model, self._updates.index(self.step) + 1)
         self._wind_back(model)
         return masks
 
@@ -131,5 +131,5 @@ class _LotteryRun(SparseRun):
         for name, tensor in model.state_dict().items():
             tensor.copy_(self._early[name])
         self._wound_back = True
-        if self.step == self._moments[-1]:
+        if self.step == self._updates[-1]:
             self._early = {}

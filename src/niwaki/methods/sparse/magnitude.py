@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from niwaki.methods.base import methods
 from niwaki.methods.sparse.base import Given, SparseMethod, SparseRun
 from niwaki.methods.sparse.one_shot import pick
-from niwaki.methods.sparse.rounds import Curve, density_after, even_moments, target_after
+from niwaki.methods.sparse.rounds import Curve, density_after, even_rounds, target_after
 from niwaki.methods.sparse.subject import Subject
 
 __all__ = ["MagnitudePruning"]
@@ -30,7 +30,7 @@ class MagnitudePruning(SparseMethod):
         curve: How much has to stay after each round: `density_after`.
 
     Examples:
-        >>> MagnitudePruning(density=0.1, rounds=10).moments(100)
+        >>> MagnitudePruning(density=0.1, rounds=10).updates(100)
         [5, 10, 15, 20, 25, 30, 35, 40, 45, 50]
     """
 
@@ -48,7 +48,7 @@ class MagnitudePruning(SparseMethod):
             )
         return self
 
-    def moments(self, steps: int) -> list[int]:
+    def updates(self, steps: int) -> list[int]:
         """Return after how many optimizer steps each round falls due.
 
         Args:
@@ -60,7 +60,7 @@ class MagnitudePruning(SparseMethod):
         Raises:
             ContractError: When there are fewer steps between ``begin`` and ``until`` than rounds.
         """
-        return even_moments(self.rounds, self.begin, self.until, steps)
+        return even_rounds(self.rounds, self.begin, self.until, steps)
 
     def make_run(self, subject: Subject, given: Given) -> SparseRun:
         """Return a run that has no masks yet."""
@@ -74,21 +74,21 @@ class _MagnitudeRun(SparseRun):
 
     def __init__(self, method: MagnitudePruning, subject: Subject, given: Given) -> None:
         super().__init__(method, subject, given)
-        self._moments = method.moments(given.steps)
+        self._updates = method.updates(given.steps)
 
     @property
     def settled(self) -> bool:
-        return self.step >= self._moments[-1]
+        return self.step >= self._updates[-1]
 
     def choose(self, model: nn.Module) -> Mapping[str, Tensor] | None:
-        return self._pruned(model, self._moments.index(self.step) + 1) if self.step in self._moments else None
+        return self._pruned(model, self._updates.index(self.step) + 1) if self.step in self._updates else None
 
     def complete(self, model: nn.Module) -> Mapping[str, Tensor] | None:
-        return None if self.settled else self._pruned(model, len(self._moments))
+        return None if self.settled else self._pruned(model, len(self._updates))
 
     def _pruned(self, model: nn.Module, done: int) -> dict[str, Tensor]:
         """Return the masks after a number of rounds: of those that are left the largest stay."""
-        progress, curve = done / len(self._moments), self.method.curve
+        progress, curve = done / len(self._updates), self.method.curve
         target = target_after(self.method, lambda density: density_after(progress, density, curve))
         sizes = self.subject.magnitudes(model)
         self.counts = target.counts(self.subject.layers, sizes)

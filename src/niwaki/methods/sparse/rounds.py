@@ -7,7 +7,7 @@ from typing import Literal
 from niwaki.errors import ContractError
 from niwaki.methods.sparse.target import Target
 
-__all__ = ["Curve", "density_after", "even_moments", "target_after"]
+__all__ = ["Curve", "density_after", "even_rounds", "target_after"]
 
 Curve = Literal["cubic", "geometric", "linear"]
 
@@ -70,7 +70,7 @@ def target_after(target: Target, change: Callable[[float], float]) -> Target:
     )
 
 
-def even_moments(count: int, begin: float, until: float, steps: int) -> list[int]:
+def even_rounds(count: int, begin: float, until: float, steps: int) -> list[int]:
     """Return after how many steps each of some rounds falls due, evenly spread; a single one at the beginning.
 
     Args:
@@ -86,7 +86,7 @@ def even_moments(count: int, begin: float, until: float, steps: int) -> list[int
         ContractError: When rounds would fall together.
 
     Examples:
-        >>> even_moments(4, 0.0, 0.5, 80), even_moments(1, 0.25, 0.5, 80)
+        >>> even_rounds(4, 0.0, 0.5, 80), even_rounds(1, 0.25, 0.5, 80)
         ([10, 20, 30, 40], [20])
     """
     if count == 1:
