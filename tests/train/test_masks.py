@@ -99,5 +99,7 @@ def test_a_killed_job_ends_with_the_same_bits_and_the_same_record(
     again = job(data, tmp_path, resume=True)
     assert again.record.sparsity == whole.record.sparsity
     assert again.record.sparsity is not None
+    assert str(again.record).splitlines()[-1] == str(again.record.sparsity)
+    assert "nonzeros" in str(again.record)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[name])

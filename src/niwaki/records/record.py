@@ -117,9 +117,10 @@ class Record(RecordBase):
             dense, small = (self.quality.get(name, {}).get(task, {}).get(metric, float("nan")) for name in _PAIR)
             lines.append(f"{task:<{wide}}{metric:<16}{dense:>12.4f}{small:>12.4f}{self.change(task):>+10.1%}")
         dense_cost, small_cost = (self.cost[name].whole for name in _PAIR)
-        for unit in ("params", "macs", "bytes"):
+        for unit in ("params", *(("nonzeros",) if self.sparsity is not None else ()), "macs", "bytes"):
             before, after = getattr(dense_cost, unit), getattr(small_cost, unit)
             lines.append(f"{unit:<{wide + 16}}{before:>12,}{after:>12,}{(after - before) / before:>+10.1%}")
+        lines += [str(self.sparsity)] if self.sparsity is not None else []
         return "\n".join(lines)
 
 

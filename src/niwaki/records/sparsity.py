@@ -152,6 +152,6 @@ class Sparsity(RecordBase):
     def __str__(self) -> str:
         dense = 1 - self.kept / self.remaining
         return (
-            f"density {self.density:.4%} of {self.size:,} weights that can be sparse, {self.target:.4%} was asked for; "
-            f"{self.overall:.2%} of all parameters; {dense:.0%} of what remains was never sparse"
+            f"keeps {self.kept:,} of {self.size:,} weights that can be sparse: {self.density:.2%} "
+            f"({self.target:.2%} was asked for), {self.overall:.2%} of all parameters; {dense:.0%} of what remains was never sparse"
         )
