@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and where those lie that can be made again."""
 
 import contextlib
 import os
@@ -9,7 +9,14 @@ from pathlib import Path
 
 from niwaki.errors import FileError
 
-__all__ = ["atomic_folder", "atomic_target", "remove_leftovers", "told_as_file_error", "write_atomically"]
+__all__ = [
+    "atomic_folder",
+    "atomic_target",
+    "cache_folder",
+    "remove_leftovers",
+    "told_as_file_error",
+    "write_atomically",
+]
 
 _SUFFIX = ".niwaki-tmp"
 
@@ -146,3 +153,12 @@ def _settle(temporary: Path, target: Path) -> None:
             os.fsync(handle_of_folder)
         finally:
             os.close(handle_of_folder)
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: ``$NIWAKI_CACHE``, or ``niwaki`` in the user's cache folder."""
+    if own := os.environ.get("NIWAKI_CACHE"):
+        return Path(own)
+    if base := os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA"):
+        return Path(base) / "niwaki"
+    return Path.home() / ".cache" / "niwaki"

@@ -6,6 +6,7 @@ from niwaki.graph.classes import ChannelGroup, Classes, Labels, State, UnknownOp
 from niwaki.graph.drawn import Drawn, drawn_from_banks
 from niwaki.graph.find import find_channels
 from niwaki.graph.inline import inline_regions
+from niwaki.graph.layers import Layer, planned_layers
 from niwaki.graph.macs import node_macs, uncounted
 from niwaki.graph.naming import canonical_names, named_tensors
 from niwaki.graph.origins import (
@@ -34,6 +35,7 @@ __all__ = [
     "Drawn",
     "Expression",
     "Labels",
+    "Layer",
     "OriginInt",
     "Parts",
     "Program",
@@ -60,6 +62,7 @@ __all__ = [
     "node_macs",
     "node_tasks",
     "operator_name",
+    "planned_layers",
     "planned_size",
     "trace",
     "uncounted",

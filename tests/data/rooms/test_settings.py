@@ -100,7 +100,7 @@ def test_disk_is_counted() -> None:
 
 
 def settings_cache() -> Path:
-    from niwaki.data.rooms.store import cache_folder
+    from niwaki.atomic import cache_folder
 
     return cache_folder()
 

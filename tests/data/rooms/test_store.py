@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from niwaki.data.rooms.render import render_room
-from niwaki.data.rooms.store import cache_folder, pack, store_file, stored, unpack
+from niwaki.atomic import cache_folder
+from niwaki.data.rooms.store import pack, store_file, stored, unpack
 from niwaki.errors import DataError
 
 SIZE = (24, 32)

@@ -1,14 +1,34 @@
 """Budgets in milliseconds: the search against a clock that is known, and once against a real runtime."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import niwaki as nw
 from niwaki.errors import BudgetError, SettingError
+from niwaki.graph import Layer, find_channels, planned_layers, trace
+from niwaki.measure import layer_table
 from niwaki.methods.prune import latency
+from niwaki.methods.prune.forecast import forecast
+
+
+@pytest.fixture(autouse=True)
+def layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
+    """A clock for single layers that takes a microsecond a weight; it notes how many it timed at once."""
+    asked: list[int] = []
+
+    def tick(layers: Sequence[Layer], _runtime: str) -> list[float]:
+        asked.append(len(layers))
+        return [each.work / 1000 for each in layers]
+
+    monkeypatch.setenv("NIWAKI_CACHE", str(tmp_path))
+    monkeypatch.setattr(layer_table, "time_layers", tick)
+    return asked
 
 
 @pytest.fixture
@@ -69,3 +89,36 @@ def test_a_real_runtime_is_asked(net: nn.Module, example: Tensor) -> None:
     assert "measured in eager" in plan.notes[-1]
     with pytest.raises(SettingError, match="unknown runtime 'abacus'"):
         nw.plan(net, example, budget=nw.Budget(latency_ms=1.0, runtime="abacus"))
+
+
+def test_layers_are_timed_once_and_then_looked_up(
+    net: nn.Module, example: Tensor, clock: list[int], layers: list[int]
+) -> None:
+    for _ in range(2):
+        nw.plan(net, example, latency_ms=2.0, round_to=1)
+    assert layers == [6]
+
+
+def test_a_forecast_that_is_right_needs_one_try(net: nn.Module, example: Tensor, clock: list[int]) -> None:
+    nw.plan(net, example, latency_ms=2.0, round_to=1)
+    assert len(clock) == 3  # the dense network, the smallest, and the one that was forecast
+
+
+def test_a_forecast_adds_up_the_layers_between_their_ends(net: nn.Module, example: Tensor) -> None:
+    channels = find_channels(trace(net, example))
+    keeps = [np.ones(channels.count, dtype=bool) for _ in range(3)]
+    for keep, left in zip(keeps, (40, 20, 8), strict=True):
+        for group in channels.groups:
+            keep[group.classes[left:]] = False
+    whole, half, least = keeps
+    weigh = forecast(channels, "eager", whole, least)
+    assert weigh(half) == pytest.approx(sum(layer.work for layer in planned_layers(channels, half)) / 1000)
+    assert (weigh(whole), weigh(least)) == pytest.approx(((120 + 1600 + 80) / 1000, (24 + 64 + 16) / 1000))
+
+
+def test_where_layers_cannot_be_timed_alone_multiply_accumulates_are_the_forecast(
+    net: nn.Module, example: Tensor
+) -> None:
+    channels = find_channels(trace(net, example))
+    keep = np.ones(channels.count, dtype=bool)
+    assert forecast(channels, "abacus", keep, keep)(keep) == nw.measure(net, example).whole.macs

@@ -1,18 +1,17 @@
 """Rooms as bytes: how a sample is packed, and the files that keep samples from being drawn twice."""
 
-import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from niwaki.atomic import atomic_target
+from niwaki.atomic import atomic_target, cache_folder
 from niwaki.data.rooms.arrays import Bytes, Floats
 from niwaki.data.rooms.render import RENDERER_VERSION, RoomSample, render_room
 from niwaki.errors import DataError, FileError
 
-__all__ = ["PLANES", "cache_folder", "pack", "store_file", "stored", "unpack"]
+__all__ = ["PLANES", "pack", "store_file", "stored", "unpack"]
 
 PLANES = 9
 _STEPS_PER_METRE = 4096
@@ -47,15 +46,6 @@ def unpack(planes: Bytes) -> tuple[Floats, Bytes, Floats, Floats]:
     normals = planes[6:9].astype(np.float32) - 128
     x, y, z = normals
     return image, planes[3], depth, normals / np.sqrt(x * x + y * y + z * z)
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: ``$NIWAKI_CACHE``, or ``niwaki`` in the user's cache folder."""
-    if own := os.environ.get("NIWAKI_CACHE"):
-        return Path(own)
-    if base := os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA"):
-        return Path(base) / "niwaki"
-    return Path.home() / ".cache" / "niwaki"
 
 
 def store_file(seed: int, size: tuple[int, int], first: int, count: int) -> Path:

@@ -69,7 +69,7 @@ def meet(allocation: Allocation, size_of: Callable[[Counts], int], target: Targe
     return fill(allocation, size_of, target.allowed)
 
 
-def fill(allocation: Allocation, size_of: Callable[[Counts], int], allowed: int) -> Counts:
+def fill(allocation: Allocation, size_of: Callable[[Counts], float], allowed: float) -> Counts:
     """Find the largest share whose size is allowed, and spend what is left step by step.
 
     Args:

@@ -1,5 +1,6 @@
 """From scores to a choice: allocate, meet the budget or go one step towards it, and count what is left."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from niwaki.methods.prune.whole import Outcome, why_nothing_goes
 from niwaki.records.base import RecordBase
 from niwaki.settings import Budget
 
-__all__ = ["Choice", "Dense", "Problem", "Round", "choose", "output_dims", "smallest"]
+__all__ = ["Choice", "Dense", "Problem", "Round", "choose", "filled", "output_dims", "smallest"]
 
 
 class Dense(RecordBase):
@@ -114,6 +115,22 @@ def smallest(problem: Problem) -> Choice:
     allocation, sizes, dense = _measured(problem)
     least = allocation.counts(0.0)
     return Choice(allocation, allocation.keep(least), sizes.of(least), dense, met=True)
+
+
+def filled(problem: Problem, weigh: Callable[[NDArray[np.bool_]], float], allowed: float) -> Choice:
+    """Choose the largest share whose weight is allowed, whatever the goal.
+
+    Args:
+        problem: Channels, scores, model, selection and round.
+        weigh: Gives a choice of classes a weight.
+        allowed: The largest; at least that of the smallest widths.
+
+    Returns:
+        The choice.
+    """
+    allocation, sizes, dense = _measured(problem)
+    counts = fill(allocation, lambda each: weigh(allocation.keep(each)), allowed)
+    return Choice(allocation, allocation.keep(counts), sizes.of(counts), dense, met=True)
 
 
 def _measured(problem: Problem) -> tuple[Allocation, "_Sizes", Dense]:

@@ -1,10 +1,14 @@
 """Latency: the largest network that a runtime answers with in time, found by measuring real cuts."""
 
+from functools import partial
+from math import inf
+
 from torch import nn
 
 from niwaki.errors import BudgetError
 from niwaki.measure import measure_latency
-from niwaki.methods.prune.choosing import Round, smallest
+from niwaki.methods.prune.choosing import Round, filled, smallest
+from niwaki.methods.prune.forecast import forecast
 from niwaki.methods.prune.selecting import Planned, WrittenSizesError, plan_round
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.subject import Subject
@@ -19,9 +23,9 @@ _TRIES, _CLOSE, _ROUNDS = 6, 0.03, 15
 def plan_in_time(subject: Subject, selection: Selection, turn: Round) -> Planned:
     """Plan for a latency budget.
 
-    The times of the dense and of the smallest network bracket the budget. Between them MACs are interpolated, a network
-    of that size is cut, exported and timed, and the bracket shrinks, until a network comes within a few percent below
-    the budget. Every network that was timed is kept in a table and steers the next; the last word is a measurement.
+    The times of the dense and of the smallest network bracket the budget. Between them the layers' own times, looked up
+    in a table (`forecast`), say how large a network may be; it is cut, exported and timed, and the bracket shrinks,
+    until a network comes within a few percent below the budget. The last word is a measurement.
 
     Args:
         subject: The model, with everything that its criterion has to see.
@@ -37,13 +41,8 @@ def plan_in_time(subject: Subject, selection: Selection, turn: Round) -> Planned
     """
     budget = selection.budget
     assert budget is not None
-
-    def planned_at(macs: int) -> Planned:
-        smaller = selection.model_copy(update={"budget": Budget(macs=max(macs, 1))})
-        return plan_round(subject, smaller, turn)
-
     dense_ms = _milliseconds(subject.model, subject, budget)
-    whole = planned_at(2**62)
+    whole = plan_round(subject, selection, turn, pick=partial(filled, weigh=lambda _: 0.0, allowed=inf))
     if dense_ms <= budget.amount:
         return _told(whole, budget, dense_ms, dense_ms)
     best = plan_round(subject, selection, turn, pick=smallest)
@@ -54,30 +53,28 @@ def plan_in_time(subject: Subject, selection: Selection, turn: Round) -> Planned
             f"{dense_ms:.3g}); ask for more time, or lower round_to or floor"
         )
         raise WrittenSizesError(text, best.written) if best.written else BudgetError(text)
-    low, high = (_macs(best), best_ms), (whole.dense.macs, dense_ms)
+    weigh = forecast(subject.channels, budget.runtime, whole.keep, best.keep)
+    low, high = (weigh(best.keep), best_ms), (weigh(whole.keep), dense_ms)
     for _ in range(_TRIES):
         if best_ms >= (1 - _CLOSE) * budget.amount:
             break
-        middle = _between(low, high, budget.amount)
-        tried = planned_at(middle)
-        if _macs(tried) in {low[0], high[0]}:
+        allowed = _between(low, high, (1 - _CLOSE / 2) * budget.amount)
+        tried = plan_round(subject, selection, turn, pick=partial(filled, weigh=weigh, allowed=allowed))
+        weight = weigh(tried.keep)
+        if weight in {low[0], high[0]}:
             break
         took = _timed(tried, subject, budget)
         if took <= budget.amount:
-            best, best_ms, low = tried, took, (_macs(tried), took)
+            best, best_ms, low = tried, took, (weight, took)
         else:
-            high = (_macs(tried), took)
+            high = (weight, took)
     return _told(best, budget, best_ms, dense_ms)
 
 
-def _between(low: tuple[int, float], high: tuple[int, float], wanted: float) -> int:
-    """Interpolate MACs, but stay off the ends: times are noisy, and not proportional to MACs."""
+def _between(low: tuple[float, float], high: tuple[float, float], wanted: float) -> float:
+    """Interpolate the forecast, but stay off the ends: times are noisy."""
     share = (wanted - low[1]) / (high[1] - low[1]) if high[1] > low[1] else 0.5
-    return round(low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0]))
-
-
-def _macs(planned: Planned) -> int:
-    return round(planned.plan.reached["macs"] * planned.dense.macs)
+    return low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
 
 
 def _timed(planned: Planned, subject: Subject, budget: Budget) -> float:
@@ -86,8 +83,8 @@ def _timed(planned: Planned, subject: Subject, budget: Budget) -> float:
 
 def _told(planned: Planned, budget: Budget, took_ms: float, dense_ms: float) -> Planned:
     """Write the measurement into the plan instead of the MACs that led to it."""
-    _, _, rest = planned.plan.asked.partition(", ")
-    asked = f"latency_ms={budget.amount:g} in {budget.runtime}, {rest}"
+    _, criterion, rest = planned.plan.asked.partition("criterion=")
+    asked = f"latency_ms={budget.amount:g} in {budget.runtime}, {criterion}{rest}"
     reached = {**planned.plan.reached, "latency_ms": took_ms / dense_ms}
     note = f"measured in {budget.runtime}: {took_ms:.3g} ms, the dense model {dense_ms:.3g} ms (medians of one call)"
     told = {"asked": asked, "reached": reached, "notes": (*planned.plan.notes, note)}

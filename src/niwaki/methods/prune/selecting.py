@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from niwaki.contract import as_examples, describe_example
@@ -30,7 +32,7 @@ class WrittenSizesError(BudgetError):
 class Planned(NamedTuple):
     """A plan with the channel classes it was made on, the dense model's size, and what the small one has to have.
 
-    `written` says which sizes in the model's Python code kept channels.
+    `keep` says by class id what stays; `written` says which sizes in the model's Python code kept channels.
     """
 
     plan: Plan
@@ -38,6 +40,7 @@ class Planned(NamedTuple):
     dense: Dense
     params: int
     met: bool
+    keep: NDArray[np.bool_]
     written: tuple[str, ...] = ()
 
     def cut(self, model: nn.Module) -> nn.Module:
@@ -88,7 +91,7 @@ def plan_round(subject: Subject, selection: Selection, turn: Round | None = None
         attention=selection.attention,
         notes=(*channels.traced.notes, *([unreached] if unreached else []), *notes),
     )
-    return Planned(plan, channels, chosen.dense, chosen.sizes["params"], chosen.met, written)
+    return Planned(plan, channels, chosen.dense, chosen.sizes["params"], chosen.met, chosen.keep, written)
 
 
 def _chosen(problem: Problem, pick: Pick) -> tuple[Channels, Choice, tuple[str, ...]]:
