@@ -7,7 +7,7 @@ from niwaki.data.checking import check_data
 from niwaki.data.cifar import Cifar100Data
 from niwaki.data.coco import CocoData
 from niwaki.data.counting import ClassFindings, LabelCounts
-from niwaki.data.digits import TwoDigitsData
+from niwaki.data.digits import DigitsByTask, TwoDigitsData
 from niwaki.data.findings import Findings, Problem, SplitFindings
 from niwaki.data.kinds import kinds_of
 from niwaki.data.mtan import CityscapesData, NYUv2Data
@@ -26,6 +26,7 @@ __all__ = [
     "ClassFindings",
     "CocoData",
     "DataSettings",
+    "DigitsByTask",
     "Findings",
     "LabelCounts",
     "NYUv2Data",

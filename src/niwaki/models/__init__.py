@@ -5,6 +5,7 @@ from niwaki.models.convnet import ConvNet
 from niwaki.models.deeplab import DeepLab
 from niwaki.models.mobilenet import MobileNetV2
 from niwaki.models.multitask import MultiTaskNet
+from niwaki.models.nets_by_task import NetsByTask
 from niwaki.models.resnet_unet import ResNetUNet
 from niwaki.models.routed_vgg import RoutedVGG
 from niwaki.models.segnet import SegNet
@@ -20,6 +21,7 @@ __all__ = [
     "MobileNetV2",
     "ModelSettings",
     "MultiTaskNet",
+    "NetsByTask",
     "ResNetUNet",
     "RoutedVGG",
     "SegNet",

@@ -12,6 +12,7 @@ from niwaki.reports.charts import curve_chart, sensitivity_chart, validation_cha
 from niwaki.reports.emphasis import emphasis_chart
 from niwaki.reports.folding import folding_table
 from niwaki.reports.material import Material, Scene, read_material
+from niwaki.reports.sharing import front_chart, sharing_table, volume_chart
 from niwaki.reports.sparsity import density_chart, sparsity_table
 from niwaki.reports.tables import cost_table, cut_table, delta_table, latency_table, plan_table, quality_table, verdict
 
@@ -55,6 +56,7 @@ def render(material: Material) -> str:
         delta_table(record),
         cost_table(record),
         sparsity_table(record.sparsity),
+        sharing_table(record.sharing),
         folding_table(record.folding),
         latency_table(record),
         cut_table(record),
@@ -90,6 +92,8 @@ def _charts(material: Material) -> list[str]:
     figures += [emphasis_chart(material.stages, worst)]
     figures += [
         density_chart(record.sparsity),
+        front_chart(record.sharing),
+        volume_chart(record.sharing),
         sensitivity_chart(record.sensitivity),
         *map(width_chart, _shown(record.plans)),
     ]

@@ -1,5 +1,6 @@
-"""Two small pictures in one: MultiMNIST, MultiFashion, Fashion+MNIST."""
+"""Small pictures: two in one (MultiMNIST, MultiFashion, Fashion+MNIST), or a task for each kind."""
 
+from niwaki.data.digits.single import DigitsByTask
 from niwaki.data.digits.two import TwoDigitsData
 
-__all__ = ["TwoDigitsData"]
+__all__ = ["DigitsByTask", "TwoDigitsData"]

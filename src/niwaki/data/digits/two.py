@@ -11,6 +11,7 @@ from niwaki.data.base import DataSettings, Progress, SampleDataset, Splits, data
 from niwaki.data.carve import carve
 from niwaki.data.counting import ClassFindings, LabelCounts
 from niwaki.data.digits.archive import CLASSES, SPLITS, Pictures, archive_problems, read_pictures
+from niwaki.data.digits.classes import class_names
 from niwaki.data.digits.compose import MOST_SHIFT
 from niwaki.data.digits.dataset import Pairs
 from niwaki.data.findings import Findings, Problem, first_problems
@@ -18,13 +19,6 @@ from niwaki.data.mixing import mix
 
 __all__ = ["TwoDigitsData"]
 
-_NAMES = {
-    "fashion_mnist": (
-        *("T-shirt", "trousers", "pullover", "dress", "coat"),
-        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    )
-}
-_NUMBERS = tuple(str(number) for number in range(CLASSES))
 _SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -78,7 +72,7 @@ class TwoDigitsData(DataSettings):
         Findings(problems=first_problems(self._problems())).raise_if_wrong()
         learn, pick = self._sources("train")
         (test,) = self._sources("test")
-        classes = {task: _NAMES.get(folder, _NUMBERS) for task, folder in self._folders().items()}
+        classes = {task: class_names(folder) for task, folder in self._folders().items()}
         used = f"validation: {self.val:,} pairs of {len(pick['left'].labels):,} training pictures that train has not"
         return Splits(
             train=self._pairs("train", learn),

@@ -80,15 +80,15 @@ def _blends(names: int, count: int) -> NDArray[np.float64]:
         partitions += 1
     inside = found[found.max(1) < 1]
     chosen = inside[np.linspace(0, len(inside) - 1, max(count - names, 0)).round().astype(int)]
-    weights: NDArray[np.float64] = np.concatenate([np.eye(names), chosen]).astype(np.float64)
-    return weights
+    return np.concatenate([np.eye(names), chosen])
 
 
 def _levels(problem: Problem, count: int) -> NDArray[np.float64]:
     """Return for each row how much of the allowed range it keeps; the golden ratio spreads any run of them evenly."""
     if all(layer.least == layer.most for layer in problem.layers):
         return np.zeros(count)
-    return (0.5 + np.arange(count) * 0.6180339887498949) % 1
+    levels: NDArray[np.float64] = (0.5 + np.arange(count, dtype=np.float64) * 0.6180339887498949) % 1
+    return levels
 
 
 def _distinct(problem: Problem, rows: Masks, count: int, chance: Generator) -> Masks:
