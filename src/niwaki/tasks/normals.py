@@ -126,7 +126,7 @@ def decode_normals(values: NDArray[np.uint8], *, legacy_adashare: bool = False) 
     """Return the normals a picture encodes, ``n = v / 127.5 - 1``.
 
     A line of papers reads the bytes undecoded, so that all directions fall into one octant and a *constant* prediction
-    scores 14 to 23 degrees; `legacy_adashare` reproduces that reading, to compare with their tables only. It takes
+    is off by about 20 degrees; `legacy_adashare` reproduces that reading, to compare with their tables only. It takes
     pixels with a byte of 255 for unlabelled.
 
     Args:

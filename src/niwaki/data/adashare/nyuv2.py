@@ -24,7 +24,7 @@ NYUV2_CLASSES: tuple[str, ...] = (
 
 _LEGACY = (
     "legacy_adashare: normals are read undecoded, to compare with the tables of that line only; a constant prediction "
-    "scores 14 to 23 degrees"
+    "is off by about 20 degrees"
 )
 
 
@@ -55,7 +55,7 @@ class AdaShareNYUv2Data(ListedData):
     directions (white where unlabelled), depth ``.npy`` ``[H, W]`` in metres (0 where unlabelled). A path may be null.
 
     AdaShare's own loader, and those that follow it, take the bytes of normals for directions. All of them then lie in
-    one octant, and a constant prediction is right within 14 to 23 degrees. Here they are decoded; `legacy_adashare`
+    one octant, and a constant prediction is off by about 20 degrees. Here they are decoded; `legacy_adashare`
     reads them as published tables do.
 
     Attributes:
