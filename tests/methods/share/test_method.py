@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from niwaki import Classification, FilterSharing, compress, export, load, materialise, measure, save
 from niwaki.errors import ContractError, DataError, SettingError
-from niwaki.methods import Run
 from niwaki.methods.share.selecting import Important, Question
 from niwaki.models import TaskNets
 from niwaki.records import Record
 from niwaki.records.sharing import Sharing
-from niwaki.surgery import BankConv, banks_of, recall
+from niwaki.surgery import BankConv, recall
 from niwaki.train import Training
 
 MakeNets = Callable[..., TaskNets]
@@ -41,17 +40,6 @@ def share(nets: nn.Module, x: Tensor, data: Any = None, **settings: Any) -> tupl
     found = run.findings()["sharing"]
     assert isinstance(found, Sharing)
     return model, found
-
-
-def train(model: nn.Module, run: Run, optimizer: torch.optim.Optimizer, x: Tensor, steps: int) -> nn.Module:
-    for _ in range(steps):
-        loss = torch.stack([answer.square().mean() for answer in model(x).values()]).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        run.after_backward(model)
-        optimizer.step()
-        model = run.after_step(model, optimizer)
-    return model
 
 
 def test_all_filters_kept_are_the_networks_bit_for_bit(make_nets: MakeNets, x: Tensor) -> None:
@@ -145,42 +133,6 @@ def test_a_channel_that_two_layers_make_stays_unless_both_agree(make_nets: MakeN
     _, found = share(nets, x, selector=keeping, limit=0.1, below=0.9)
     assert [each.pruned for each in found.layers[0].members] == [0, 0]  # the block's last keeps all it has
     assert all(each.pruned > 0 for each in found.layers[3].members)
-
-
-def test_layer_by_layer_the_networks_train_between(make_nets: MakeNets, x: Tensor) -> None:
-    method = FilterSharing(rate=0.4, schedule="by_layer", until=0.5, limit=0.5, selector="farthest")
-    model, run = method.start(make_nets(0.3).train(), x[:1], TASKS, steps=12)
-    optimizer = torch.optim.SGD(run.parameter_groups(model, lr=1e-2), lr=1e-2, momentum=0.9)
-    counts = []
-    for _ in range(12):
-        model = train(model, run, optimizer, x, 1)
-        counts.append(len(banks_of(model)))
-        held = {id(each) for group in optimizer.param_groups for each in group["params"]}
-        assert held == {id(each) for each in model.parameters()}
-        assert set(map(id, optimizer.state)) <= held
-    assert counts == [1, 2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 4]
-    assert run.settled
-    assert method.moments(12) == [0, 6]
-
-
-def test_turns_that_training_ended_too_early_for_are_made_up(make_nets: MakeNets, x: Tensor) -> None:
-    method = FilterSharing(rate=0.4, schedule="by_layer", selector="farthest")
-    model, run = method.start(make_nets(), x[:1], TASKS, steps=100)
-    assert not run.settled
-    assert len(banks_of(run.finish(model))) == 4
-
-
-def test_the_mean_gradient_is_the_sum_over_the_number_of_users(make_nets: MakeNets, x: Tensor) -> None:
-    found: dict[str, list[Tensor]] = {}
-    for gradient in ("sum", "mean"):
-        method = FilterSharing(rate=0.3, gradient=gradient, selector="farthest")
-        model, run = method.start(make_nets(), x[:1], TASKS, steps=1)
-        torch.stack([answer.square().mean() for answer in model(x).values()]).sum().backward()
-        run.after_backward(model)
-        found[gradient] = [bank.filters.grad for bank in banks_of(model) if bank.filters.grad is not None]
-    for summed, mean, bank in zip(found["sum"], found["mean"], banks_of(model), strict=True):
-        for row, users in enumerate(bank.counts().tolist()):
-            torch.testing.assert_close(mean[row] * users, summed[row])
 
 
 def test_batch_norms_are_estimated_anew_on_the_batches(make_nets: MakeNets, x: Tensor) -> None:
