@@ -152,6 +152,6 @@ class Sparsity(RecordBase):
     def __str__(self) -> str:
         dense = 1 - self.kept / self.remaining
         return (
-            f"keeps {self.kept:,} of {self.size:,} weights that can be sparse: {self.density:.2%} "
-            f"({self.target:.2%} was asked for), {self.overall:.2%} of all parameters; {dense:.0%} of what remains was never sparse"
+            f"keeps {self.kept:,} of {self.size:,} weights that can be sparse: {self.density:.2%} ({self.target:.2%} "
+            f"was asked for), {self.overall:.2%} of all parameters; {dense:.0%} of what remains was never sparse"
         )

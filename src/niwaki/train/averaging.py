@@ -33,6 +33,7 @@ class Average:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.updates = 0
+        self._masks: dict[str, Tensor] = {}
         self.model = nn.Module()
         self.restart(model)
 
@@ -43,6 +44,7 @@ class Average:
             model: The model to copy.
         """
         self.model = deepcopy(model).requires_grad_(requires_grad=False)
+        self._masks = {}
 
     @torch.no_grad()
     def update(self, model: nn.Module, masks: Mapping[str, Tensor] | None = None) -> None:
@@ -61,7 +63,9 @@ class Average:
             if not tensor.is_floating_point():
                 average.copy_(tensor)
         for name, mask in (masks or {}).items():
-            self.model.get_parameter(name).masked_fill_(~mask, 0.0)
+            if mask is not self._masks.get(name):  # between two zeros the average stays zero
+                self.model.get_parameter(name).masked_fill_(~mask, 0.0)
+                self._masks[name] = mask
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

@@ -116,3 +116,40 @@ def test_another_model_is_refused(trainer: Callable[..., Any]) -> None:
     job = trainer(MOVING, steps=4)
     with pytest.raises(ContractError, match=r"masks 'block.0.weight'.*use `model = run.after_step"):
         job.run.finish(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_whatever_was_there_is_plus_zero_and_what_stays_is_untouched(dtype: torch.dtype) -> None:
+    net = nn.Conv2d(2, 2, 3, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    mask = torch.arange(36).reshape(2, 2, 3, 3) % 3 == 0
+    masks = Masks({"weight": mask})
+    before = net.weight.detach().clone()
+    net.weight.grad = torch.full((2, 2, 3, 3), float("nan"), dtype=dtype)  # another layout than the weight's
+    masks.put_on_weights(net)
+    masks.put_on_gradients(net)
+    masks.put_on_weights(net)
+    assert torch.equal(net.weight.detach()[mask], before[mask])
+    assert net.weight.grad[mask].isnan().all()
+    for values in (net.weight.detach(), net.weight.grad):
+        assert (values[~mask] == 0).all()
+        assert not values[~mask].signbit().any()
+
+
+class Drifting(torch.optim.SGD):
+    """An optimizer that moves weights whose gradient is zero."""
+
+    def step(self, closure: Any = None) -> Any:
+        with torch.no_grad():
+            for group in self.param_groups:
+                for each in group["params"]:
+                    each.add_(0.1)
+        return super().step(closure)
+
+
+def test_weights_are_masked_after_each_step_of_an_optimizer_that_is_not_known(trainer: Callable[..., Any]) -> None:
+    job = trainer(MOVING, steps=6)
+    job.state = Drifting(job.run.parameter_groups(job.model, lr=0.01), lr=0.1)
+    for _ in range(5):
+        job.step()
+        for name, mask in job.run.masks.items():
+            assert not job.model.get_parameter(name)[~mask].count_nonzero()

@@ -57,7 +57,7 @@ class Account:
             changed: Layer to the weights that were dropped or grown, as bool masks.
         """
         kept = masks.kept
-        moved = sum(int(each.sum()) for each in changed.values())
+        moved = sum(int(each.count_nonzero()) for each in changed.values())
         self.timeline.append(DensityMoment(step=step, kept=sum(kept.values()), changed=moved))
         self._forward = forward_share(self.subject, kept)
 

@@ -15,7 +15,7 @@ from niwaki.errors import ContractError
 from niwaki.methods.anew import built_anew, require_resettable
 from niwaki.methods.base import Method, Run, Stage, checked_steps
 from niwaki.methods.sparse.account import Account
-from niwaki.methods.sparse.masks import Masks, agree
+from niwaki.methods.sparse.masks import Masks, agree, keeps_zeros
 from niwaki.methods.sparse.subject import Subject, read_subject
 from niwaki.methods.sparse.target import Target
 from niwaki.records import RecordBase
@@ -200,10 +200,11 @@ class SparseRun(Run):
         chosen = self.choose(inner)
         if chosen is not None:
             self._adopt(chosen)
-        self._masks.put_on_weights(inner)
         if self._changed is not None:
             self._masks.clear_state(inner, optimizer, self._changed)
-            self._changed = None
+        if self._changed is not None or not keeps_zeros(optimizer):
+            self._masks.put_on_weights(inner)
+        self._changed = None
         return model
 
     def finish(self, model: nn.Module) -> nn.Module:

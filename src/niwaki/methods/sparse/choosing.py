@@ -25,17 +25,19 @@ def top_k(scores: Tensor, count: int, among: Tensor | None = None) -> Tensor:
         >>> top_k(torch.tensor([1.0, 3.0, 1.0, 1.0]), 2, torch.tensor([False, False, True, True])).tolist()
         [False, False, True, True]
     """
-    flat = _comparable(scores)
-    flat = torch.where(flat.isnan(), -torch.inf, flat)
-    open_ = torch.ones_like(flat, dtype=torch.bool) if among is None else among.reshape(-1)
+    chosen = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
     if count <= 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    candidates = flat if among is None else flat[open_]
+        return chosen.view(scores.shape)
+    flat = _comparable(scores)
+    candidates = flat if among is None else flat[among.reshape(-1)]
     least = candidates.kthvalue(len(candidates) - count + 1).values
-    above = open_ & (flat > least)
-    ties = open_ & (flat == least)
-    chosen = above | (ties & (ties.cumsum(0) <= count - above.sum()))
-    return chosen.reshape(scores.shape)
+    torch.gt(flat, least, out=chosen)
+    ties = flat == least
+    if among is not None:
+        chosen &= among.reshape(-1)
+        ties &= among.reshape(-1)
+    chosen[ties.nonzero()[: count - int(chosen.count_nonzero()), 0]] = True
+    return chosen.view(scores.shape)
 
 
 def largest_remainder(shares: Sequence[float], total: int, sizes: Sequence[int]) -> list[int]:
@@ -111,9 +113,11 @@ def global_counts(scores: Mapping[str, Tensor], total: int) -> dict[str, int]:
     others = torch.cat([~best[name].reshape(-1) for name in names])
     chosen = top_k(flat, total - len(names), others)
     pieces = chosen.split([scores[name].numel() for name in names])
-    return {name: 1 + int(piece.sum()) for name, piece in zip(names, pieces, strict=True)}
+    return {name: 1 + int(piece.count_nonzero()) for name, piece in zip(names, pieces, strict=True)}
 
 
 def _comparable(scores: Tensor) -> Tensor:
+    """Flatten scores and put those that are not numbers last, in a precision that can be ranked."""
     flat = scores.detach().reshape(-1)
-    return flat if flat.dtype == torch.float64 else flat.float()
+    flat = flat if flat.dtype == torch.float64 else flat.float()
+    return torch.where(flat.isnan(), -torch.inf, flat) if len(flat) and flat.max().isnan() else flat

@@ -53,8 +53,8 @@ def rewire(mask: Tensor, worth: Tensor, promise: Callable[[], Tensor], kept: int
         >>> rewire(mask, torch.tensor([2.0, 1.0, 0.0, 0.0]), lambda: torch.tensor([0.0, 1.0, 3.0, 2.0]), 1, 2).tolist()
         [True, False, True, False]
     """
-    staying = top_k(worth, min(kept, int(mask.sum())), mask)
-    missing = after - int(staying.sum())
+    staying = top_k(worth, min(kept, int(mask.count_nonzero())), mask)
+    missing = after - int(staying.count_nonzero())
     return staying | top_k(promise(), missing, ~staying) if missing > 0 else staying
 
 
