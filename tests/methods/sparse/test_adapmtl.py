@@ -114,6 +114,20 @@ def test_thresholds_that_come_too_late_are_cut_short() -> None:
     assert "before they had come to the target" in run.findings()["sparsity"].notes[-1]
 
 
+def test_thresholds_that_jump_past_the_target_step_back_to_it() -> None:
+    """One step takes all weights below their thresholds; those that were highest stay, and the network lives."""
+    method = AdapMTL(density=0.2, initial=-6.0, until=1.0)
+    copy, run, tasks, data = started(method, network(2), steps=3)
+    optimizer = torch.optim.SGD(run.parameter_groups(copy, lr=1e-3))
+    ended = 0
+    for number, batch in enumerate(data, start=1):
+        copy = step(copy, run, optimizer, batch, tasks)
+        ended = ended or (number if run.settled else 0)
+    assert 0 < ended < 3
+    found, size = density(run.finish(copy), sparse_names(run))
+    assert round(0.2 * size) - 2 <= found <= round(0.2 * size)
+
+
 def test_training_that_ends_early_and_no_training_at_all() -> None:
     copy, run, tasks, data = started(AdapMTL(density=0.1), network(2), steps=100)
     optimizer = torch.optim.SGD(run.parameter_groups(copy, lr=1e-2))

@@ -125,13 +125,23 @@ class _AdapRun(SparseRun):
 
     def choose(self, model: nn.Module) -> Mapping[str, Tensor] | None:
         if not self._raw:
-            return None if self.step or self._last else self._chosen(model)
+            return None if self.step or self._last else self._chosen(self.subject.magnitudes(model))
         alive = sum(int(weight.count_nonzero()) for weight in self.subject.weights(model).values())
         self._came = alive <= sum(self.counts.values())
-        return self._chosen(model) if self._came or self.step >= self._last else None
+        if not self._came and self.step < self._last:
+            return None
+        raw, heights = self._raw, self._heights()
+        masks = self._chosen(heights)
+        self._step_back(model, raw, heights, masks)
+        return masks
 
     def complete(self, model: nn.Module) -> Mapping[str, Tensor] | None:
-        return self._chosen(model) if self._raw else None
+        if not self._raw:
+            return None
+        sizes, heights = self.subject.magnitudes(model), self._heights()
+        return self._chosen(
+            {name: torch.where(size > 0, size, heights[name].clamp(max=0)) for name, size in sizes.items()}
+        )
 
     @torch.no_grad()
     def after_backward(self, model: nn.Module) -> None:
@@ -188,14 +198,23 @@ class _AdapRun(SparseRun):
         return found
 
     @torch.no_grad()
-    def _chosen(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the masks: the largest thresholded weights, then those whose raw weights miss the threshold least."""
-        heights = self.subject.magnitudes(model)
-        for each in self.subject.layers if self._raw else ():
-            missing = self._raw[each.name].abs() - self._logits[each.part].sigmoid()
-            height = heights[each.name]
-            heights[each.name] = torch.where(height > 0, height, missing.to(height).clamp(max=0))
+    def _heights(self) -> dict[str, Tensor]:
+        """Return how far each raw weight is above its threshold."""
+        logits = {each.name: self._logits[each.part] for each in self.subject.layers}
+        return {name: raw.abs() - logits[name].to(raw).sigmoid() for name, raw in self._raw.items()}
+
+    def _chosen(self, heights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the masks of the highest weights; from now on nothing is learned but the weights."""
         self._frozen_at, self._raw = self.step if self._raw else None, {}
         scores = worth(heights)
         self.counts = self.method.counts(self.subject.layers, scores)
         return pick(scores, self.counts)
+
+    @torch.no_grad()
+    def _step_back(
+        self, model: nn.Module, raw: Mapping[str, Tensor], heights: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+    ) -> None:
+        """Where the last step of the thresholds went past the target, lower them to where they passed it."""
+        lowest = min(float(heights[name][mask].min()) for name, mask in masks.items())
+        for name, weight in self.subject.weights(model).items() if lowest < 0 else ():
+            weight.copy_(raw[name].sign() * (heights[name] - lowest).relu())
