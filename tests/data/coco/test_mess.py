@@ -272,8 +272,9 @@ FAULTS: dict[str, tuple[str, Callable[[Made], Any], str]] = {
 def test_a_fault_is_named_and_may_be_left_out(made: Made, name: str) -> None:
     sort, spoil, message = FAULTS[name]
     spoil(made)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as raised:
         CocoData(root=made.root).open()
+    assert str(raised.value).count("or skip_wrong=true, which leaves such things out") == 1
     assert len(check_data(CocoData(root=made.root)).problems) >= 1
     settings = CocoData(root=made.root, skip_wrong=True, size=(32, 32))
     splits = settings.open()

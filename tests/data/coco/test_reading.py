@@ -10,7 +10,10 @@ from tests.data.coco.making import CATEGORIES, KEYPOINTS, SPLITS, Made
 from niwaki.data import Augment, CocoData, check_data, datasets
 from niwaki.data.coco.heat import Drawn
 from niwaki.errors import SettingError
+from niwaki.recipes import parse_recipe
+from niwaki.recipes.workplace import open_workplace
 from niwaki.tasks import Evaluation, build_tasks, task_losses
+from niwaki.train import Silent
 from niwaki.train.collate import collate
 
 pytest.importorskip("pycocotools")
@@ -168,6 +171,14 @@ def test_opening_tells_how_far_it_is(made: Made) -> None:
     told: list[tuple[str, int, int]] = []
     CocoData(root=made.root).open(progress=lambda *each: told.append(each))
     assert told == [("annotations", 0, 2), ("annotations", 1, 2), ("annotations", 2, 2)]
+
+
+def test_a_recipe_reads_it(made: Made, tiny_text: str) -> None:
+    plain = tiny_text.replace("{kind: rooms, size: [32, 32], train: 8, val: 4, test: 4, cache: false}", "{kind: coco}")
+    recipe = parse_recipe(plain, overrides=[f"data.root={made.root}", "data.size=[32, 32]"])
+    place = open_workplace(recipe, Silent())
+    assert place.outputs == {"segmentation": 4, "centres": 3, "keypoints": 3}
+    assert place.build()(place.splits.val[0][0][None])["centres"].shape == (1, 3, 32, 32)
 
 
 def test_settings_are_checked_and_read_back(tmp_path: Path) -> None:

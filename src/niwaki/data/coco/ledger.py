@@ -20,7 +20,7 @@ class Ledger:
         >>> ledger.odd("crowds")
         >>> ledger.wrong("annotations of no known category", "a.json", "annotation 3 of category 7", "1 to 5")
         >>> ledger.notes()
-        ('crowds: 1', 'left out: annotations of no known category: 1, such as annotation 3 of category 7 in a.json')
+        ('crowds: 1', 'left out: annotations of no known category: 1, such as a.json (annotation 3 of category 7)')
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Ledger:
         """Return a line for each sort: what was odd, and what is left out where faults are."""
         odd = (f"{sort}: {number:,}" for sort, number in self._odd.items())
         left = (
-            f"left out: {sort}: {len(each):,}, such as {each[0].found} in {each[0].file}"
+            f"left out: {sort}: {len(each):,}, such as {each[0].file} ({each[0].found})"
             for sort, each in self._wrong.items()
         )
         return (*odd, *left)

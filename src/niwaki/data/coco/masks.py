@@ -1,5 +1,6 @@
 """Masks as COCO writes them, polygons or run lengths: what is wrong with one, and its pixels."""
 
+from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,10 +20,10 @@ class Polygons(NamedTuple):
     """A mask as outlines.
 
     Attributes:
-        outlines: Of each its corners ``x, y, x, y, ...`` in pixels, at least three.
+        outlines: Of each its corners ``x, y, x, y, ...`` in pixels, at least three; arrays, since there are many.
     """
 
-    outlines: tuple[tuple[float, ...], ...]
+    outlines: "tuple[array[float], ...]"
 
 
 class Runs(NamedTuple):
@@ -63,7 +64,7 @@ def read_mask(given: Any, size: tuple[int, int]) -> Mask | Fault:
 
     Examples:
         >>> read_mask([[0, 0, 2, 0, 2, 2]], (4, 4))
-        Polygons(outlines=((0.0, 0.0, 2.0, 0.0, 2.0, 2.0),))
+        Polygons(outlines=(array('d', [0.0, 0.0, 2.0, 0.0, 2.0, 2.0]),))
         >>> read_mask({"size": [4, 4], "counts": [3, 4]}, (4, 4))
         Fault(found='run lengths that make 7 pixels', expected='16 pixels, as 4x4')
     """
@@ -87,7 +88,7 @@ def _polygons(given: Sequence[Any], size: tuple[int, int]) -> Mask | Fault:
         if corners.size and (corners.min() < -max(size) or corners.max() > 2 * max(size)):
             return Fault(f"a polygon up to {np.abs(corners).max():g}", f"corners in a picture of {size[0]}x{size[1]}")
         if corners.size >= 2 * _CORNERS:
-            outlines.append(tuple(corners.tolist()))
+            outlines.append(array("d", corners))
     return Polygons(tuple(outlines))
 
 

@@ -131,9 +131,12 @@ class CocoData(DataSettings):
 
     def _problems(self, found: OnDisk) -> Iterator[Problem]:
         yield from found.problems
-        if not self.skip_wrong and not found.problems:
-            for ledger in found.ledgers.values():
-                yield from ledger.problems()
+        if self.skip_wrong or found.problems:
+            return
+        advice = "; or skip_wrong=true, which leaves such things out"
+        for problem in (each for ledger in found.ledgers.values() for each in ledger.problems()):
+            yield problem._replace(expected=problem.expected + advice)
+            advice = ""  # said once
 
     def _plain(self, words: Vocabulary) -> tuple[dict[str, Any], ...]:
         radius = max(min(self.size) // self.stride // _REACH, 1)
