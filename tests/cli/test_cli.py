@@ -44,7 +44,10 @@ def test_the_command_line_grows_on_purpose() -> None:
         "export": {"target", "--out", "--weights", "--input"},
         "check-data": {"kind", "root", "--set"},
         "list": {"what"},
+        "share": set(),
     }
+    (pick,) = commands["share"].commands.values()
+    assert {option for each in pick.params for option in each.opts} == {"run", "--point", "--train", "--out"}
 
 
 def test_it_names_its_version() -> None:

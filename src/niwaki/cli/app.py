@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from niwaki.cli import checking, inspecting, listing, picking, planning, running
+from niwaki.cli import checking, inspecting, listing, picking, planning, running, sharing
 from niwaki.cli.screen import errors, screen
 from niwaki.errors import NiwakiError
 from niwaki.version import __version__
@@ -27,6 +27,7 @@ app.command("measure")(inspecting.measure)
 app.command("export")(inspecting.export)
 app.command("check-data")(checking.check_data)
 app.command("list")(listing.show)
+app.add_typer(sharing.share, name="share")
 
 
 @app.callback(invoke_without_command=True)

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from niwaki.methods.share.search.algorithms import algorithms
 from niwaki.methods.share.search.asking import layers_of
 from niwaki.methods.share.search.choice import Calibrated, Choice, Judge, choices
+from niwaki.methods.share.search.keeping import search_folder
 from niwaki.methods.share.search.objectives import objectives
 from niwaki.methods.share.search.problem import Problem, default_objectives
 from niwaki.methods.share.search.rankings import rankings
@@ -43,7 +44,8 @@ class ManyObjective(Selector):
         aims: Wished-for values of the objectives, for ``rnsga3``.
         choice: Which point of the front is taken.
         points: Points of the front that the record keeps at most.
-        folder: Where judged candidates are kept, so that a killed search goes on from there; None for nowhere.
+        folder: Where judged candidates are kept, so that a killed search goes on from there; None for nowhere, but for
+            what `kept_searches` says.
         workers: Processes that judge candidates; 0 judges in this one, which is fast enough for the ready objectives.
 
     Raises:
@@ -109,7 +111,7 @@ class ManyObjective(Selector):
             rankings=self.seeds,
             aims=self.aims,
             seed=question.seed,
-            folder=self.folder,
+            folder=self.folder or search_folder(),
             workers=self.workers,
         )
         found = search(problem, effort)
