@@ -64,7 +64,7 @@ CASES: dict[str, Case] = {
     "dynamic_sparse": Case(DynamicSparse(density=0.3, every=2), DynamicSparse(density=1.0)),
     "reweighted_l1": Case(ReweightedL1(density=0.3, strength=1e-4), ReweightedL1(density=1.0)),
     "magnitude_pruning": Case(
-        MagnitudePruning(density=0.3, rounds=3, allocation="global"), MagnitudePruning(density=1.0)
+        MagnitudePruning(density=0.3, rounds=2, allocation="global"), MagnitudePruning(density=1.0)
     ),
     "lottery_ticket": Case(LotteryTicket(density=0.4, share=0.5, rewind=0.5), LotteryTicket(density=1.0)),
     "snip": Case(SNIP(density=0.3), SNIP(density=1.0)),
