@@ -10,10 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from niwaki.errors import ContractError
 from niwaki.graph import trace
+from niwaki.methods.sparse import DynamicSparse
 from niwaki.methods.sparse.layers import Layer, find_layers
 from niwaki.methods.sparse.subject import Subject, read_subject
 from niwaki.methods.sparse.target import Target
 from niwaki.models import TaskNets
+from niwaki.records import Sparsity
 
 IMAGE = torch.zeros(1, 3, 8, 8)
 ALL = {"keep_first": False, "keep_predictions": False}
@@ -155,3 +157,48 @@ def test_a_part_without_a_density_is_refused() -> None:
     )
     with pytest.raises(ContractError, match="nothing says how dense head near is to be"):
         read_subject(net, IMAGE, target)
+
+
+class Asking(nn.Module):
+    """A model whose way depends on its data: no program can say what it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layers(x if float(x.sum()) > 0 else -x)
+        return found
+
+
+def test_a_model_that_can_not_be_exported_is_read_by_its_modules() -> None:
+    subject = read(Asking())
+    assert subject.names == ("layers.2.weight",)
+    assert {each.name: why for each, why in subject.dense.items()} == {
+        "layers.0.weight": "reads the model's input",
+        "layers.0.bias": "norm or bias",
+        "layers.1.weight": "norm or bias",
+        "layers.1.bias": "norm or bias",
+        "layers.2.bias": "norm or bias",
+        "layers.3.weight": "makes an output",
+        "layers.3.bias": "norm or bias",
+    }
+    assert subject.macs == 0
+    assert "found by the types of its modules" in subject.notes[0]
+    with pytest.raises(ContractError, match="trunk and heads can't be told apart"):
+        read(Asking(), heads=0.1)
+
+
+def test_a_record_says_that_the_model_was_read_by_its_modules() -> None:
+    method = DynamicSparse(density=0.5, every=1)
+    model, run = method.start(Asking(), IMAGE, steps=2)
+    optimizer = torch.optim.SGD(run.parameter_groups(model, lr=0.1))
+    model(IMAGE + 1).sum().backward()
+    run.after_backward(model)
+    optimizer.step()
+    finished = run.finish(run.after_step(model, optimizer))
+    record = run.findings()["sparsity"]
+    assert isinstance(record, Sparsity)
+    assert record.theoretical is None
+    assert "by the types of its modules" in record.notes[0]
+    assert int(finished.get_parameter("layers.2.weight").count_nonzero()) <= record.kept == 8

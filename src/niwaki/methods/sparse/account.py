@@ -98,7 +98,12 @@ class Account:
         )
 
     def record(self, target: Target, notes: Sequence[str] = ()) -> Sparsity:
-        """Return the record, after `close`."""
+        """Return the record, after `close`.
+
+        Args:
+            target: What was asked for.
+            notes: Remarks of the method.
+        """
         dense = tuple(
             DenseWeights(name=each.name, part=each.part, size=each.size, reason=reason)
             for each, reason in self.subject.dense.items()
@@ -109,7 +114,7 @@ class Account:
             dense=dense,
             timeline=tuple(self.timeline),
             theoretical=self._theoretical() if self.subject.macs else None,
-            notes=tuple(notes),
+            notes=(*self.subject.notes, *notes),
         )
 
     def state_dict(self) -> dict[str, Any]:
