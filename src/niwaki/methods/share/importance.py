@@ -1,6 +1,6 @@
 """What a filter is worth to its own network."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -48,17 +48,12 @@ def bn_scales(model: nn.Module, traced: Traced, modules: Collection[str]) -> dic
     Raises:
         ContractError: When no batch norm with a scale follows one of them.
     """
-    found: dict[str, Tensor] = {}
-    for program in traced.eval_programs:
-        for node in program:
-            if operator_name(node) != "batch_norm":
-                continue
-            given = arguments_of(node)
-            names = [_tensor_of(program, source) for source in _operands(given["input"])]
-            scale = _tensor_of(program, given["weight"])
-            for name in names if scale is not None else ():
-                if name is not None and name.removesuffix(".weight") in modules:
-                    found[name.removesuffix(".weight")] = model.get_parameter(str(scale)).detach().abs().cpu()
+    pairs = dict(pair for program in traced.eval_programs for pair in _normed(program))
+    found = {
+        module: model.get_parameter(pairs[f"{module}.weight"]).detach().abs().cpu()
+        for module in modules
+        if f"{module}.weight" in pairs
+    }
     missing = [module for module in modules if module not in found]
     if missing:
         raise ContractError(
@@ -68,8 +63,15 @@ def bn_scales(model: nn.Module, traced: Traced, modules: Collection[str]) -> dic
     return found
 
 
-def _operands(made: Any) -> list[Any]:
-    return [*made.all_input_nodes] if isinstance(made, fx.Node) else []
+def _normed(program: Program) -> Iterator[tuple[str, str]]:
+    """Yield each weight whose layer a batch norm follows at once, with the norm's scale."""
+    for node in program:
+        if operator_name(node) != "batch_norm":
+            continue
+        given = arguments_of(node)
+        scale = _tensor_of(program, given["weight"])
+        names = [_tensor_of(program, source) for source in given["input"].all_input_nodes]
+        yield from ((name, scale) for name in names if name is not None and scale is not None)
 
 
 def _tensor_of(program: Program, node: Any) -> str | None:

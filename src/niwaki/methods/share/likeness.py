@@ -86,12 +86,12 @@ def _activations(
         return lambda _module, _inputs, made: seen[name].append(made.transpose(0, 1).flatten(1).cpu())
 
     handles = [model.get_submodule(name).register_forward_hook(note(name)) for name in names]
+    given = [(each.args, {key: value for key, value in each.kwargs.items() if key != "task"}) for each in inputs]
+    calls = [Example(*args, **kwargs, task=network) for args, kwargs in given for network in networks]
     try:
         with evaluating(model), torch.no_grad():
-            for example in inputs:
-                given = {name: value for name, value in example.kwargs.items() if name != "task"}
-                for network in networks:
-                    Example(*example.args, **given, task=network).call(model)
+            for call in calls:
+                call.call(model)
     finally:
         for handle in handles:
             handle.remove()

@@ -1,6 +1,7 @@
 """Layers of a model as stacks of filters, in the coordinates of its dense self."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
@@ -79,15 +80,13 @@ def matched_cosine(stacks: Sequence[LayerStack]) -> float | None:
         >>> matched_cosine([stack])
         0.75
     """
-    total, weight = 0.0, 0
-    for stack in stacks:
-        parts = [stack.filters[stack.owners == number] for number in range(len(stack.members))]
-        for i, first in enumerate(parts):
-            for second in parts[i + 1 :]:
-                if first.shape == second.shape:
-                    total += first.numel() * _lift(first, second)
-                    weight += first.numel()
-    return total / weight if weight else None
+    pairs = [pair for stack in stacks for pair in combinations(_parts(stack), 2) if pair[0].shape == pair[1].shape]
+    weight = sum(first.numel() for first, _ in pairs)
+    return sum(first.numel() * _lift(first, second) for first, second in pairs) / weight if weight else None
+
+
+def _parts(stack: LayerStack) -> list[Tensor]:
+    return [stack.filters[stack.owners == number] for number in range(len(stack.members))]
 
 
 def _lift(first: Tensor, second: Tensor) -> float:
