@@ -227,3 +227,22 @@ def test_a_size_that_no_number_can_replace_is_named_with_its_place() -> None:
     )
     with pytest.raises(SurgeryError, match=message):
         rewrite(program, channels.values[0], removed)
+
+
+class Auxiliary(nn.Module):
+    """A head that only training has, and a dropout before both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head, self.side = nn.Linear(3, 16), nn.Linear(16, 2), nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        y = nn.functional.dropout(self.body(x), 0.7, self.training)
+        return (self.head(y), self.side(y)) if self.training else self.head(y)
+
+
+def test_dropout_is_left_out_of_the_proof_in_this_form_too() -> None:
+    model, example = Auxiliary().eval(), torch.randn(4, 3)
+    channels = find(model, example)
+    small = cut(model, plan_of(channels, choose(channels), example), channels=channels, form="graph")
+    assert [each.shape for each in small.train()(example)] == [(4, 2), (4, 2)]

@@ -31,7 +31,7 @@ class WithoutChance(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        name = str(getattr(func, "__name__", ""))
+        name = str(getattr(func, "__name__", "")).partition(".")[0]  # an operator's carries its overload
         if name in _HANDLERS:
             return _HANDLERS[name](func, args, kwargs)
         found = func(*args, **kwargs)
