@@ -84,9 +84,9 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
     dense = place.build()
     started, run = place.start(dense)
     small = run.finish(started)
-    stages = {"dense": (dense, recipe.training), "control": (dense, recipe.finetune), "small": (small, recipe.finetune)}
-    if not recipe.control:
-        del stages["control"]
+    stages = {} if recipe.training is None else {"dense": (dense, recipe.training)}
+    stages |= {"control": (dense, recipe.finetune)} if recipe.control else {}
+    stages["small"] = (small, recipe.finetune)
     costs = {model: measure(model, place.example(model), tasks=place.names) for model in (dense, small)}
     per_sample = _seconds_per_sample(place, dense)
     seconds = {

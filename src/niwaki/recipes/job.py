@@ -13,7 +13,7 @@ from niwaki.recipes.pictures import draw_scenes
 from niwaki.recipes.recipe import Recipe
 from niwaki.recipes.workplace import Workplace, open_workplace
 from niwaki.records import Compression, Latency, Quality, Record, Sensitivity
-from niwaki.train import Baseline, Fitted, NamedStage, Progress, Result, Silent, compress, evaluate, fit
+from niwaki.train import Baseline, Fitted, NamedStage, Progress, Result, Silent, Training, compress, evaluate, fit
 from niwaki.train.loader import open_batches
 
 __all__ = ["run_recipe"]
@@ -22,9 +22,10 @@ __all__ = ["run_recipe"]
 def run_recipe(recipe: Recipe, out: Path | str, *, resume: bool = False, progress: Progress | None = None) -> Record:
     """Run a recipe from data to record.
 
-    The dense parent is trained; from it the method makes the small model, fine-tuned meanwhile, and a dense control is
-    trained on for as many steps. Both are measured on the test split (the validation split where there is none), timed,
-    exported and drawn. Everything goes into the run directory; a killed run goes on with ``resume=True``.
+    The dense parent is trained, unless the recipe begins with random weights; from it the method makes the small model,
+    fine-tuned meanwhile, and a dense control is trained on for as many steps. Both are measured on the test split (the
+    validation split where there is none), timed, exported and drawn. Everything goes into the run directory; a killed
+    run goes on with ``resume=True``.
 
     Args:
         recipe: The recipe.
@@ -60,10 +61,11 @@ class _Job:
         if not self.resume:
             self.progress.note("trying the method on the untrained network")
             self.place.start(self.place.build())  # what it can't do is told before the long work
-        parent = self._fit("dense", self.place.build())
-        control = self._fit("control", parent.model) if self.recipe.control else None
-        dense = parent.model if control is None else control.model
-        result = self._compress(parent.model, None if control is None else self._quality(dense))
+        parent = None if self.recipe.training is None else self._fit("dense", self.place.build(), self.recipe.training)
+        first = self.place.build() if parent is None else parent.model
+        control = self._fit("control", first, self.recipe.finetune) if self.recipe.control else None
+        dense = first if control is None else control.model
+        result = self._compress(first, None if control is None else self._quality(dense))
         self._save(dense, self.directory.dense)
         self._save(result.model, self.directory.model)
         exported = self._export(result.model)
@@ -74,7 +76,7 @@ class _Job:
         record = result.record.model_copy(
             update={
                 "latency": latency,
-                "sensitivity": self._sensitivity(parent.model),
+                "sensitivity": self._sensitivity(first),
                 "compression": _bill(result.record.compression, trainings),
                 "recipe": self.recipe.model_dump(mode="json"),
                 "seed": self.recipe.seed,
@@ -84,9 +86,8 @@ class _Job:
         self.directory.write(self.directory.record, record.to_json(indent=2))
         return record
 
-    def _fit(self, stage: str, model: nn.Module) -> Fitted:
+    def _fit(self, stage: str, model: nn.Module, training: Training) -> Fitted:
         recipe, place = self.recipe, self.place
-        training = recipe.training if stage == "dense" else recipe.finetune
         self.progress.note(f"{stage}: {_TITLES[stage]}")
         return fit(
             model,
@@ -164,7 +165,7 @@ class _Job:
 
 _TITLES = {
     "dense": "training the parent",
-    "control": "training the parent on, to compare with",
+    "control": "training the network as it is, to compare with",
     "small": "making it smaller and fine-tuning",
 }
 

@@ -1,7 +1,7 @@
 """A recipe: everything one run is made of, as one value."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -46,7 +46,8 @@ class Recipe(Settings):
         model: Which network, of the registry of models.
         method: How it is made smaller, of the registry of methods.
         balance: A balancer's name, or plain data with ``kind`` and its options.
-        training: How the dense parent is trained.
+        training: How the dense parent is trained; None leaves its random weights, with which a network begins that
+            trains as a small one from the start. The control is then the same network without the method.
         finetune: How the small model is trained, and the dense control for as many steps.
         control: Whether the dense parent is trained on for as many steps as the small model, to compare with. Without
             it the parent itself is the baseline.
@@ -65,7 +66,7 @@ class Recipe(Settings):
     model: Annotated[ModelSettings, *family(models)]
     method: Annotated[Method, *family(methods)]
     balance: dict[str, Any] = Field(default={"kind": "EW"})
-    training: Training
+    training: Training | None = None
     finetune: Training
     control: bool = True
     protocol: Literal["pixel", "mtan"] = "pixel"
@@ -90,6 +91,15 @@ class Recipe(Settings):
             if isinstance(filled.get(stage), Mapping):
                 filled[stage] = {"seed": filled.get("seed", 0), **filled[stage]}
         return filled
+
+    @model_validator(mode="after")
+    def _measures_something_trained(self) -> Self:
+        if self.training is None and not (self.control and self.sensitivity == 0):
+            raise ValueError(
+                "without training the dense network has random weights, which are nothing to compare with: it needs "
+                "control: true and sensitivity: 0"
+            )
+        return self
 
     @field_validator("balance", mode="before")
     @classmethod

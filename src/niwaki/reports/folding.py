@@ -35,15 +35,11 @@ def folding_table(folding: Folding | None) -> Table | None:
 
 def _notes(folding: Folding) -> list[str]:
     form = "Some layers stay two of lower rank" if folding.factored else "Every layer was folded into its plain weight"
-    notes = [
-        f"{form}. In evaluation mode the result and the trained network differ by {folding.largest_difference:.2g} at "
-        "most."
-    ]
+    apart = f"In evaluation mode the result and the trained network differ by {folding.largest_difference:.2g} at most."
+    notes = [f"{form}. {apart}"]
     if folding.optimizer_bytes is not None and folding.plain_optimizer_bytes:
-        notes.append(
-            f"The optimizer's state took {folding.optimizer_bytes:,} bytes, about {folding.plain_optimizer_bytes:,} for "
-            "the plain network."
-        )
+        own, plain = folding.optimizer_bytes, folding.plain_optimizer_bytes
+        notes.append(f"The optimizer's state took {own:,} bytes, about {plain:,} for the plain network.")
     if folding.plain:
         notes.append(f"Plain throughout: {'; '.join(f'{name} ({why})' for name, why in folding.plain.items())}.")
     return [*notes, *folding.notes]

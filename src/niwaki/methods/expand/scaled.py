@@ -98,10 +98,10 @@ class ScaledRun(ExpandingRun):
         """Fold, and prove the fold; with ``"per_task"`` into a network for each task. See `ExpandingRun.finish`.
 
         Raises:
-            ContractError: When ``"anneal"`` has not arrived at one weight yet.
+            ContractError: When ``"anneal"`` has begun and not arrived at one weight yet.
             SurgeryError: When the fold does not answer as the trained network.
         """
-        if not self.settled:
+        if self.step and not self.settled:
             raise ContractError(
                 f"after {self.step} of {self.given.steps} steps the tasks still see weights of their own, which no "
                 f"single network has; train for {self.arrival} steps, or lower `until`"
@@ -109,11 +109,12 @@ class ScaledRun(ExpandingRun):
         return super().finish(model)
 
     def _folded(self, model: nn.Module) -> nn.Module:
-        tasks = passes_of(unwrap(model))
-        if not tasks:
-            return _with_factors(super()._folded(model), unwrap(model))
+        if self.options.combine != "per_task" or not passes_of(unwrap(model)):
+            folded = super()._folded(model)
+            join_passes(unwrap(folded))
+            return _with_factors(folded, unwrap(model))
         nets = {}
-        for task in tasks:
+        for task in passes_of(unwrap(model)):
             net = deepcopy(unwrap(model))
             join_passes(net, task)
             show_task(net, task)
