@@ -99,16 +99,8 @@ class Calibration:
             model: The model.
         """
         live = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.training]
-        kept = [(each, each.clone()) for norm in live for each in norm.buffers()]
-        with evaluating(model), _same_chance(device_of(model)):
-            for norm in live if self.norms == "batch" else ():
-                norm.training = True
-            try:
-                yield
-            finally:
-                with torch.no_grad():
-                    for buffer, before in kept:
-                        buffer.copy_(before)
+        with evaluating(model), _on_the_batch(live if self.norms == "batch" else []), _same_chance(device_of(model)):
+            yield
 
 
 def task_gradients(parameters: Mapping[str, Tensor], losses: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -196,6 +188,19 @@ def open_calibration(tasks: Sequence[Named | str] | None, data: Iterable[Any] | 
     if not batches:
         raise DataError("the calibration data holds no batch; an iterator that was read before is empty")
     return Calibration(chosen, batches)
+
+
+@contextmanager
+def _on_the_batch(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Let batch norms take the batch's statistics, and forget what they learn of them."""
+    kept = [(each, each.clone()) for norm in norms for each in norm.buffers()]
+    for norm in norms:
+        norm.training = True
+    try:
+        yield
+    finally:
+        for buffer, before in kept:
+            buffer.data.copy_(before)
 
 
 @contextmanager
