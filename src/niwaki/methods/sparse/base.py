@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple, Self
+from weakref import ref
 
 import torch
 from pydantic import Field, model_validator
@@ -139,6 +140,7 @@ class SparseRun(Run):
         self.reads_all = False
         self._masks = Masks({})
         self._changed: dict[str, Tensor] | None = {}
+        self._known: ref[nn.Module] | None = None
 
     @property
     def masks(self) -> Masks:
@@ -263,6 +265,8 @@ class SparseRun(Run):
     def _own(self, model: nn.Module) -> nn.Module:
         """Return the module inside any wrappers, and see that it is the one whose masks these are."""
         inner = unwrap(model)
+        if self._known is not None and inner is self._known():
+            return inner
         shapes = {name: tuple(each.shape) for name, each in inner.named_parameters()}
         odd = next((each for each in self.subject.layers if shapes.get(each.name) != each.shape), None)
         if odd is not None:
@@ -270,4 +274,5 @@ class SparseRun(Run):
                 f"this run masks {odd.name!r} of shape {list(odd.shape)}, which the model given does not have; go on "
                 "with what the run returns: use `model = run.after_step(model, optimizer)`"
             )
+        self._known = ref(inner)
         return inner

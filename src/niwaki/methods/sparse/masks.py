@@ -37,6 +37,7 @@ class Masks(Mapping[str, Tensor]):
     def __init__(self, masks: Mapping[str, Tensor]) -> None:
         self._masks: dict[str, Tensor] = {}
         self._bits: dict[str, Tensor] = {}  # all ones where a weight stays: a bitwise "and" is several times faster
+        self._whole: dict[str, bool] = {}  # whether everything stays
         self.change(masks)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -60,6 +61,7 @@ class Masks(Mapping[str, Tensor]):
             masks: Name to mask.
         """
         self._masks.update(masks)
+        self._whole.update({name: bool(mask.all()) for name, mask in masks.items() if not mask.is_meta})
         for name in masks:
             self._bits.pop(name, None)
 
@@ -109,6 +111,8 @@ class Masks(Mapping[str, Tensor]):
 
     def _clear(self, name: str, values: Tensor) -> None:
         """Set values to +0.0 where the mask is False, also those that are no numbers."""
+        if self._whole.get(name):
+            return
         kind = _BITS[values.element_size()]
         bits = self._bits.get(name)
         if bits is None or bits.dtype != kind or bits.stride() != values.stride():
