@@ -113,7 +113,9 @@ class DiSparse(OneShot):
     def judge(self, model: nn.Module, subject: Subject, calibration: Calibration | None) -> Mapping[str, Tensor]:
         """Return how many of all weights are behind each for the task that needs it most. See `OneShot`."""
         weights = subject.weights(model)
-        gathered = Gathered(subject.names) if calibration is None else gather(model, subject.names, calibration)
+        gathered = Gathered(subject.names, by_task=True)
+        if calibration is not None:
+            gathered = gather(model, subject.names, calibration, by_task=True)
         scores = {}
         for task in subject.tasks:
             sizes = gathered.sizes_of(task, weights)

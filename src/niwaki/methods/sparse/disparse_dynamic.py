@@ -83,7 +83,7 @@ class DiSparseDynamicRun(SparseRun):
     def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
         """Look at each task's own gradient right before an update."""
         if self.step + 1 in self.updates:
-            self._gathered = self._gathered or Gathered(self.subject.names)
+            self._gathered = self._gathered or Gathered(self.subject.names, by_task=True)
             weights = self.subject.weights(unwrap(model))
             self._gathered.see(weights, task_gradients(weights, losses))
 

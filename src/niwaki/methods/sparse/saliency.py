@@ -31,29 +31,33 @@ def saliency(weight: Tensor, gradient: Tensor) -> Tensor:
 
 
 class Gathered:
-    """The gradients of some batches: their sum over tasks and batches, and the sum of their sizes for each task.
+    """The gradients of some batches: their sum over tasks and batches, or the sum of their sizes for each task.
 
     Args:
         parameters: Names of the weights that are judged.
+        by_task: Which of the two.
 
     Attributes:
         parameters: The same.
-        total: Name to the sum over all tasks and batches of the gradients.
-        sizes: Task to name to the sum over batches of the gradients' sizes, `|dL_t/dw|`.
+        seen: The tasks whose losses were seen.
+        total: Name to the sum over all tasks and batches of the gradients; empty ``by_task``.
+        sizes: Task to name to the sum over batches of the gradients' sizes, `|dL_t/dw|`; else empty.
     """
 
-    def __init__(self, parameters: Sequence[str]) -> None:
+    def __init__(self, parameters: Sequence[str], *, by_task: bool) -> None:
         self.parameters = tuple(parameters)
+        self.by_task = by_task
+        self.seen: set[str] = set()
         self.total: dict[str, Tensor] = {}
         self.sizes: dict[str, dict[str, Tensor]] = {}
 
     def see(self, parameters: Mapping[str, Tensor], gradients: Gradients) -> None:  # noqa: ARG002 - the hook's signature
         """Add one batch. See `niwaki.methods.calibration.Watcher.see`."""
+        self.seen |= gradients.keys()
         for task, own in gradients.items():
-            sizes = self.sizes.setdefault(task, {})
+            sums = self.sizes.setdefault(task, {}) if self.by_task else self.total
             for name, gradient in own.items():
-                _add(self.total, name, gradient)
-                _add(sizes, name, gradient.abs())
+                _add(sums, name, gradient.abs() if self.by_task else gradient)
 
     def total_of(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the summed gradient of each weight; zeros where no loss reaches it."""
@@ -65,13 +69,14 @@ class Gathered:
         return {name: own.get(name, torch.zeros_like(each)) for name, each in weights.items()}
 
 
-def gather(model: nn.Module, parameters: Sequence[str], calibration: Calibration) -> Gathered:
+def gather(model: nn.Module, parameters: Sequence[str], calibration: Calibration, *, by_task: bool = False) -> Gathered:
     """Gather the gradients of a calibration's batches.
 
     Args:
         model: The model, unwrapped; it is left as it was.
         parameters: Names of the weights that are judged.
         calibration: The batches and the tasks.
+        by_task: Whether each task's sizes are wanted, and not the sum.
 
     Returns:
         The gradients.
@@ -79,9 +84,9 @@ def gather(model: nn.Module, parameters: Sequence[str], calibration: Calibration
     Raises:
         DataError: When the batches have no label for a task.
     """
-    gathered = Gathered(parameters)
+    gathered = Gathered(parameters, by_task=by_task)
     calibration.show(model, gathered)
-    silent = next((task.name for task in calibration.tasks if task.name not in gathered.sizes), None)
+    silent = next((task.name for task in calibration.tasks if task.name not in gathered.seen), None)
     if silent is not None:
         raise DataError(
             f"none of the {len(calibration.batches)} batches that are looked at has a label for {silent!r}, which "
