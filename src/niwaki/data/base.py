@@ -48,8 +48,9 @@ class Splits(Generic[S_co]):
     """An opened data set. Each split is one data set, or one by task where the tasks have inputs of their own.
 
     Attributes:
-        train: Samples to learn from. Where augmentation was asked for it is `Augmented`, and index
-            ``epoch * len(train) + i`` gives sample ``i`` as that epoch sees it.
+        train: Samples to learn from. Where augmentation was asked for they change from epoch to epoch: index
+            ``epoch * len(train) + i`` gives sample ``i`` as that epoch sees it, and the data set is `Augmented`, or
+            says ``epoch_indexed``.
         val: Samples that pick the epoch. Never the test split.
         test: Samples for the numbers that are reported, or None where the data has none.
         tasks: What the targets are: ready tasks as plain data with ``kind``, in the targets' order.

@@ -1,5 +1,6 @@
 """Annotations as messy as real ones: what is odd is dealt with and counted, what is wrong is named or left out."""
 
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.data.coco.making import Json, Made, runs, square
+from tests.data.coco.making import CATEGORIES, Json, Made, runs, square
 
 from niwaki.data import CocoData, check_data
 from niwaki.errors import DataError, MissingExtraError
@@ -107,6 +108,23 @@ def test_people_without_keypoints_are_not_held_against_the_network(made: Made) -
     heat = targets_of(made)["keypoints"]
     assert heat[:, 16:24, 8:16].isnan().all()
     assert int(heat.isnan().sum()) == 3 * 64
+
+
+@pytest.mark.parametrize("area", [0, None, math.nan, "large"])
+def test_a_person_without_an_area_takes_that_of_the_box(made: Made, area: object) -> None:
+    known = targets_of(made)["keypoints"]
+    made.edit(lambda contents: first(contents).update(area=area), "person_keypoints")
+    assert torch.equal(targets_of(made)["keypoints"], known)
+
+
+def test_categories_without_keypoints_are_no_people(made: Made) -> None:
+    def mix(contents: Json) -> None:
+        contents["categories"].append(CATEGORIES[1])
+        contents["annotations"].append({"id": 999, "image_id": 1, "category_id": 18, **square(20, 30, 4)})
+
+    made.edit(mix, "person_keypoints")
+    assert not any("people without any" in note for note in notes(made))
+    assert not targets_of(made)["keypoints"].isnan().any()
 
 
 def test_keypoints_outside_of_the_picture_are_not_used(made: Made) -> None:

@@ -70,9 +70,16 @@ def read_person(given: Mapping[str, Any], names: int, size: tuple[int, int], sou
         source.ledger.odd("keypoints outside of the picture, not used", int((labelled & ~inside).sum()))
     elif not body.crowd:
         source.ledger.odd("people without any keypoint, unlabelled there")
+    return Person(body, np.where((labelled & inside)[:, None], places, np.nan), _area(given, body))
+
+
+def _area(given: Mapping[str, Any], body: Object) -> float:
+    """Return the pixels that a person takes, those of the box where that is not said."""
     area = given.get("area")
-    area = float(area) if isinstance(area, int | float) and np.isfinite(area) else 0.0
-    return Person(body, np.where((labelled & inside)[:, None], places, np.nan), max(area, 1.0))
+    if isinstance(area, int | float) and np.isfinite(area) and area > 0:
+        return max(float(area), 1.0)
+    width, height = body.box.sides if body.box is not None else (1.0, 1.0)
+    return max(width * height, 1.0)
 
 
 def falloffs(number: int) -> npt.NDArray[np.float64]:

@@ -142,10 +142,12 @@ def _regions(objects: Mapping[int, tuple[Object, ...]], *, background: bool) -> 
 
 def _people(document: Document, sizes: Mapping[int, tuple[int, int]], ledger: Ledger) -> dict[int, tuple[Person, ...]]:
     source = _source(document, ledger)
-    names = sum(len(each.keypoints) for each in document.categories)
+    (names,) = (len(each.keypoints) for each in document.categories if each.keypoints)
+    others = {each.id for each in document.categories if not each.keypoints}
     found: dict[int, tuple[Person, ...]] = {}
     for number in (each for each in document.pictures if each in sizes):
-        read = (read_person(each, names, sizes[number], source) for each in document.annotations.get(number, ()))
+        given = (each for each in document.annotations.get(number, ()) if each.get("category_id") not in others)
+        read = (read_person(each, names, sizes[number], source) for each in given)
         found[number] = tuple(each for each in read if each is not None)
     ledger.odd("pictures without people", sum(not each for each in found.values()))
     return found
