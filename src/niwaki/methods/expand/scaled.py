@@ -70,6 +70,10 @@ class ScaledRun(ExpandingRun):
         """Whether all tasks see one weight already, or each its own for good."""
         return self.step >= self.arrival
 
+    def penalty(self, model: nn.Module) -> Tensor:
+        """Return the decay of the folded weights; nothing in a task phase, in which no weight but the scales learns."""
+        return super().penalty(model) if self.phases.shared(self.step) else torch.zeros(())
+
     def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
         """In a task phase take each task's gradient of its own scales, in a backward pass for each task."""
         if self.options.scales != "shared" and self.phases.task(self.step):
