@@ -74,7 +74,7 @@ def vgg(width: float, side: int, macs: float, seed: int) -> dict[str, Any]:
         "depth": torch.rand(2, 1, side, side, generator=generator) + 0.5,
         "normals": torch.nn.functional.normalize(torch.randn(2, 3, side, side, generator=generator), dim=1),
     }
-    dense = nw.measure(net, x)
+    dense = nw.measure(net, x[:1])
     method = nw.StructuredPruning(
         criterion=nw.CosPrune(), budget=nw.Budget(macs=macs), begin=0.5, allocation="global", floor=5, round_to=1
     )
@@ -83,7 +83,7 @@ def vgg(width: float, side: int, macs: float, seed: int) -> dict[str, Any]:
         net, tasks, [(x, targets)], training=nw.Training(steps=2, lr=5e-5, device="cpu"), method=method
     ).model
     seconds = time.perf_counter() - began
-    left, (plan,) = nw.measure(small, x).whole, plans_of(small)
+    left, (plan,) = nw.measure(small, x[:1]).whole, plans_of(small)
     return {
         "params M": dense.whole.params / 1e6,
         "heads M": sum(part.params for part in dense.heads.values()) / 1e6,
