@@ -165,6 +165,12 @@ def test_the_verdict_names_the_reduction_the_speed_and_the_worst_task(record: Re
     )
 
 
+def test_a_change_against_nothing_is_unknown(record: Record) -> None:
+    dense = {**record.quality["dense"], "depth": {"abs_error": 0.0}}
+    told = verdict(record.model_copy(update={"quality": {**record.quality, "dense": dense}}))
+    assert "task that lost most: depth unknown abs_error; mean of 2 tasks: +4.0%" in told
+
+
 def test_the_worst_task_comes_first_and_is_marked(record: Record) -> None:
     table = quality_table(record)
     assert [row[0] for row in table.rows] == ["depth", "seg", "seg"]

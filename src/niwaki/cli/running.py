@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from niwaki.cli.screen import draw, errors, screen
-from niwaki.records import Record
+from niwaki.records import Record, told_change
 
 __all__ = ["demo", "run"]
 
@@ -67,9 +67,9 @@ def _outcome(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         metric = record.primary[task]
         dense, small = (record.quality[name][task][metric] for name in ("dense", "small"))
         rows.append((task, f"{metric} ({record.directions[task][metric]} is better)", f"{dense:.4f}", f"{small:.4f}"))
-        rows[-1] += (f"{record.change(task):+.1%}",)
+        rows[-1] += (told_change(record.change(task)),)
     if len(rows) > 1:
-        rows.append((f"{len(rows)} tasks", "mean change, plus is better", "", "", f"{record.mean_change():+.1%}"))
+        rows.append((f"{len(rows)} tasks", "mean change, plus is better", "", "", told_change(record.mean_change())))
     dense_cost, small_cost = (record.cost[name].whole for name in ("dense", "small"))
     for unit, label in (("params", "parameters"), ("macs", "multiply-accumulates"), ("bytes", "bytes")):
         before, after = getattr(dense_cost, unit), getattr(small_cost, unit)

@@ -9,7 +9,7 @@ from niwaki.records.environment import Environment
 from niwaki.records.folding import FoldedLayer, Folding
 from niwaki.records.latency import ROUNDS, Latency, Timing
 from niwaki.records.plan import GroupPlan, Plan, Repair, Rescale, Slice
-from niwaki.records.record import Compression, Quality, Record
+from niwaki.records.record import Compression, Quality, Record, told_change
 from niwaki.records.sensitivity import GroupSensitivity, Sensitivity
 from niwaki.records.sparse_runtime import Gain, LayerGain, SparseRuntimeRecord
 from niwaki.records.sparsity import DenseWeights, DensityMoment, SparseLayer, SparseTraining, Sparsity
@@ -46,4 +46,5 @@ __all__ = [
     "Timing",
     "delta",
     "first_difference",
+    "told_change",
 ]

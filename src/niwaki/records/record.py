@@ -1,5 +1,6 @@
 """The record of a run: what was asked, what it cost, what came out. `record.json` is this, written down."""
 
+from math import isnan
 from typing import Any
 
 from niwaki.records.base import RecordBase
@@ -14,10 +15,26 @@ from niwaki.records.sensitivity import Sensitivity
 from niwaki.records.sharing import Sharing
 from niwaki.records.sparsity import Sparsity
 
-__all__ = ["Compression", "Quality", "Record"]
+__all__ = ["Compression", "Quality", "Record", "told_change"]
 
 Quality = dict[str, dict[str, float]]
 """Task to metric to value."""
+
+
+def told_change(change: float) -> str:
+    """Return a relative change as text.
+
+    Args:
+        change: A fraction of the baseline, as of `Record.change`; NaN where there is none.
+
+    Returns:
+        Percent with a sign.
+
+    Examples:
+        >>> told_change(-0.0312), told_change(float("nan"))
+        ('-3.1%', 'unknown')
+    """
+    return "unknown" if isnan(change) else f"{change:+.1%}"
 
 
 class Compression(RecordBase):

@@ -6,7 +6,7 @@ from functools import reduce
 from math import isnan
 from operator import add
 
-from niwaki.records import Cost, CutRecord, PartCost, Plan, Record
+from niwaki.records import Cost, CutRecord, PartCost, Plan, Record, told_change
 
 __all__ = ["Table", "cost_table", "cut_table", "delta_table", "latency_table", "plan_table", "quality_table", "verdict"]
 
@@ -59,9 +59,9 @@ def verdict(record: Record) -> str:
         parts.append(f"{gain:.2f}x as fast in ONNX Runtime (measured)")
     worst = record.worst_first()[0] if record.primary else None
     if worst is not None:
-        parts.append(f"task that lost most: {worst} {record.change(worst):+.1%} {record.primary[worst]}")
+        parts.append(f"task that lost most: {worst} {told_change(record.change(worst))} {record.primary[worst]}")
     if len(record.primary) > 1:
-        parts.append(f"mean of {len(record.primary)} tasks: {record.mean_change():+.1%}")
+        parts.append(f"mean of {len(record.primary)} tasks: {told_change(record.mean_change())}")
     return "; ".join(parts)
 
 
