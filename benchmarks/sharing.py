@@ -53,9 +53,8 @@ def asked(model: torch.nn.Module, example: Any, rate: float | str) -> Question:
     question = Listening.heard.pop()
     if rate != "adaptive":
         return question
-    return Question(
-        stacks=question.stacks, counts=None, least=tuple(max(1, each.size // 20) for each in question.stacks)
-    )
+    least = tuple(max(1, each.size // 20) for each in question.stacks)
+    return Question(stacks=question.stacks, counts=None, least=least)
 
 
 def quality_of_search(rate: float | str, seed: int) -> dict[str, Any]:
@@ -82,9 +81,8 @@ def against_enumeration(filters: int, keep: int, seed: int) -> dict[str, Any]:
     """Share of the true front that a search finds on a layer that is small enough to try all."""
     chance = np.random.default_rng(seed)
     rows = chance.normal(size=(filters, 9)) * chance.lognormal(size=(filters, 1))
-    problem = Problem(
-        (SearchLayer("a", rows.astype(np.float32), np.arange(filters) * 2 // filters, keep, keep),), GIVEN
-    )
+    owners = np.arange(filters) * 2 // filters
+    problem = Problem((SearchLayer("a", rows.astype(np.float32), owners, keep, keep),), GIVEN)
     every = np.array([np.isin(np.arange(filters), each) for each in combinations(range(filters), keep)])
     values = problem.judge(every)
     true = {tuple(each) for each in values[not_dominated(values)].round(6)}
@@ -106,7 +104,7 @@ def _speed(rate: float | str, workers: int) -> dict[str, Any]:
     with torch.no_grad():
         for parameter in nets.parameters():
             if parameter.ndim == 4:  # as if each had been trained for its own task
-                parameter += 0.5 * parameter.std() * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.5 * parameter.std() * torch.randn(parameter.shape, generator=generator))
     question = asked(nets, [Example(torch.zeros(1, 3, 32, 32), task=task) for task in "abc"], rate)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()

@@ -144,12 +144,8 @@ def _make(ready: Prepared, parent: nn.Module, arm: str, rate: float | str) -> tu
     if arm == "dense":
         return ready.train(parent, ready.later).model, {}
     if arm in {"separate", "hard"}:
-        model = (
-            _separate(ready, parent, _bytes_at(ready, parent, rate))
-            if arm == "separate"
-            else _hard(ready, parent, rate)
-        )
-        return model, {}
+        size = _bytes_at(ready, parent, rate)
+        return (_separate(ready, parent, size) if arm == "separate" else _hard(ready, size)), {}
     fitted = ready.train(parent, ready.later, FilterSharing(rate=rate, selector={"kind": arm}, seed=ready.seed))
     sharing = fitted.findings["sharing"]
     picked = sharing.fronts[0].picked_by if sharing.fronts else ""
@@ -171,19 +167,21 @@ def _separate(ready: Prepared, parent: nn.Module, size: int) -> nn.Module:
     return ready.train(parent, ready.later, method).model
 
 
-def _hard(ready: Prepared, parent: nn.Module, rate: float | str) -> nn.Module:
-    """Train one network with a head for each task, as wide as fits into as many bytes, for all the steps."""
-    size, settings = _bytes_at(ready, parent, rate), ready.problem.nets[ready.kind](ready.names)
+def _hard(ready: Prepared, size: int) -> nn.Module:
+    """Train one network with a head for each task, of the width that comes nearest to some bytes, for all the steps."""
+    settings = ready.problem.nets[ready.kind](ready.names)
     if isinstance(settings, RoutedVGG):
         settings = settings.model_copy(update={"norm": "per_task"})
-    chosen = settings
-    for step in range(1, 65):
-        wider = settings.model_copy(update={"width": settings.width * step / 16})
-        made = wider.build(ready.outputs, seed=ready.seed)
-        if ready.bytes_of(made) > size:
-            break
-        chosen = wider
-    return ready.train(chosen.build(ready.outputs, seed=ready.seed), ready.problem.steps).model
+    widths = [settings.width * step / 32 for step in range(8, 97)]
+    sizes = {width: _stored(settings.model_copy(update={"width": width}), ready.outputs) for width in widths}
+    width = min(widths, key=lambda each: abs(sizes[each] - size))
+    model = settings.model_copy(update={"width": width}).build(ready.outputs, seed=ready.seed)
+    return ready.train(model, ready.problem.steps).model
+
+
+def _stored(settings: ModelSettings, outputs: dict[str, int]) -> int:
+    model = settings.build(outputs)
+    return sum(each.numel() * each.element_size() for each in (*model.parameters(), *model.buffers()))
 
 
 def _digits() -> Opened:

@@ -61,6 +61,7 @@ def test_the_record_holds_the_front_and_counts_everything(shared: Finished) -> N
     assert len(front.values) > 3
     dense, small = (record.cost[name].whole.bytes for name in ("dense", "small"))
     assert small < dense
+    assert len(list((folder / "search").glob("search-*.jsonl"))) == 1
     page = write_report(folder).read_text()
     assert "Shared filters" in page
     assert f"taken: point {front.chosen}" in page

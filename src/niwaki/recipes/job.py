@@ -9,6 +9,7 @@ from niwaki.export import ExportResult, export
 from niwaki.files import RunDirectory, save
 from niwaki.measure import measure_latency
 from niwaki.methods.prune import sensitivity
+from niwaki.methods.share import kept_searches
 from niwaki.recipes.pictures import draw_scenes
 from niwaki.recipes.recipe import Recipe
 from niwaki.recipes.workplace import Workplace, open_workplace
@@ -65,7 +66,8 @@ class _Job:
         first = self.place.build() if parent is None else parent.model
         control = self._fit("control", first, self.recipe.finetune) if self.recipe.control else None
         dense = first if control is None else control.model
-        result = self._compress(first, None if control is None else self._quality(dense))
+        with kept_searches(self.directory.path / "search"):
+            result = self._compress(first, None if control is None else self._quality(dense))
         self._save(dense, self.directory.dense)
         self._save(result.model, self.directory.model)
         exported = self._export(result.model)

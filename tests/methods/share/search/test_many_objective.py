@@ -8,6 +8,7 @@ import pytest
 from niwaki.errors import SettingError
 from niwaki.methods.share.search import Calibrated, Knee, ManyObjective, Weighted
 from niwaki.methods.share.search.asking import layers_of
+from niwaki.methods.share.search.keeping import kept_searches
 from niwaki.methods.share.search.problem import ADAPTIVE, GIVEN, Problem
 from niwaki.methods.share.selecting import Question, Selection
 from niwaki.records.front import Front
@@ -76,6 +77,14 @@ def test_what_was_judged_is_kept_in_a_folder(make_question: MakeQuestion, tmp_pa
     assert _front(make_question(0), folder=tmp_path) == plain
     assert _front(make_question(0), folder=tmp_path) == plain
     assert len(list(tmp_path.glob("search-*.jsonl"))) == 1
+
+
+def test_a_run_says_where_searches_are_kept(make_question: MakeQuestion, tmp_path: Path) -> None:
+    with kept_searches(tmp_path / "search"):
+        _front(make_question(0))
+        _front(make_question(0), folder=tmp_path / "own")
+    _front(make_question(0))
+    assert len(list(tmp_path.glob("search/*"))) == len(list(tmp_path.glob("own/*"))) == 1
 
 
 def test_settings_survive_plain_data_and_names_are_checked() -> None:
