@@ -1,6 +1,6 @@
 """Filters that leave for good: those whose whole channel may go, through the channel groups of their network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from niwaki.contract import as_examples, describe_example
 from niwaki.graph import Channels
 from niwaki.methods.share.merging import Merge
 from niwaki.records import GroupPlan, Plan
-from niwaki.surgery import find_literal_sizes
+from niwaki.surgery import banks_of, find_literal_sizes
 
 __all__ = ["leaving_plan", "unfit_rows"]
 
@@ -49,6 +49,8 @@ def leaving_plan(model: nn.Module, example: object, channels: Channels, unfit: M
         The plan; None where no channel can go.
     """
     gone = _agreed(channels, unfit)
+    for classes in _drawn(model, channels):
+        gone[classes] = False
     for fault in find_literal_sizes(model, channels, gone) if gone.any() else ():
         gone[fault.classes] = False
     if not gone.any():
@@ -81,3 +83,11 @@ def _agreed(channels: Channels, unfit: Mapping[str, Tensor]) -> Mask:
         for classes in pieces:
             stays[classes] = True
     return makes & ~stays & channels.removable
+
+
+def _drawn(model: nn.Module, channels: Channels) -> Iterator[NDArray[np.int64]]:
+    """Yield the classes that layers with banks make: their filters were judged before, and stay."""
+    for name, layer in ((name, each) for bank in banks_of(model) for name, each in bank.users.items()):
+        classes = channels.tensors[f"{name}.rows" if layer.place is None else f"{name}.place"][0]
+        if classes is not None:
+            yield classes

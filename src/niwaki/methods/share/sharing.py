@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from niwaki.graph import find_channels, trace
+from niwaki.graph import Channels, Traced, find_channels, trace
 from niwaki.methods.share.batches import Looks
 from niwaki.methods.share.importance import Taylor, bn_scales
 from niwaki.methods.share.installing import Live, install, live_after
@@ -73,43 +74,56 @@ class Sharer:
         Returns:
             The shared copy, and what became of the layers.
         """
-        root = unwrap(model)
-        stacks = self.stacks(root, layers, live)
-        found = self.method.selector.select(self._question(root, layers, stacks, live))
-        return self._carried_out(root, layers, self._merged(stacks, found.selection), live, found)
+        turn = _Turn(self, unwrap(model), tuple(layers), dict(live))
+        return turn.carried_out(self.method.selector.select(turn.question()))
 
-    def stacks(
-        self, model: nn.Module, layers: Sequence[Layer], live: Mapping[str, tuple[int, ...]]
-    ) -> tuple[LayerStack, ...]:
-        """Stack the filters of some layers, with what they are worth."""
-        modules = [each.module for layer in layers for each in layer.members]
-        worth: Any = self.method.importance
+
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """Some layers of a model, to be shared now."""
+
+    sharer: Sharer
+    model: nn.Module
+    layers: tuple[Layer, ...]
+    live: Live
+
+    @cached_property
+    def stacks(self) -> tuple[LayerStack, ...]:
+        """The filters of the layers, with what they are worth."""
+        modules = [each.module for layer in self.layers for each in layer.members]
+        worth: Any = self.sharer.method.importance
         if worth == "taylor":
-            worth = Taylor.of(model, modules, self.looks.require_calibration())
+            worth = Taylor.of(self.model, modules, self.sharer.looks.require_calibration())
         elif worth == "bn_scale":
-            worth = bn_scales(model, trace(model, self.example, tasks=self.tasks), modules)
-        return tuple(stack_layer(model, layer, live, worth) for layer in layers)
+            worth = bn_scales(self.model, self.traced, modules)
+        return tuple(stack_layer(self.model, layer, self.live, worth) for layer in self.layers)
 
-    def _question(
-        self,
-        model: nn.Module,
-        layers: Sequence[Layer],
-        stacks: tuple[LayerStack, ...],
-        live: Mapping[str, tuple[int, ...]],
-    ) -> Question:
-        method, calibration = self.method, self.looks.calibration
+    @cached_property
+    def traced(self) -> Traced:
+        """The programs of the model."""
+        return trace(self.model, self.sharer.example, tasks=self.sharer.tasks)
+
+    @cached_property
+    def channels(self) -> Channels:
+        """The channels of the model."""
+        return find_channels(self.traced)
+
+    def question(self) -> Question:
+        """Ask which filters stay."""
+        method, calibration = self.sharer.method, self.sharer.looks.calibration
 
         def judge(selection: Selection) -> Mapping[str, float]:
             assert calibration is not None
-            shared = self._carried_out(model, layers, self._merged(stacks, selection), live, Found(selection))
-            return calibration.mean_losses(shared.model)
+            return calibration.mean_losses(self.carried_out(Found(selection), verify=False).model)
 
-        rates = [method.rate_of(layer) for layer in layers]
-        counts = [count_for(rate, stack.size) for rate, stack in zip(rates, stacks, strict=True) if rate is not None]
+        rates = [method.rate_of(layer) for layer in self.layers]
+        counts = [
+            count_for(rate, stack.size) for rate, stack in zip(rates, self.stacks, strict=True) if rate is not None
+        ]
         return Question(
-            stacks=stacks,
-            counts=tuple(counts) if len(counts) == len(stacks) else None,
-            least=tuple(count_for(method.least, stack.size) for stack in stacks),
+            stacks=self.stacks,
+            counts=tuple(counts) if len(counts) == len(self.stacks) else None,
+            least=tuple(count_for(method.least, stack.size) for stack in self.stacks),
             scale=method.scale,
             limit=method.limit,
             below=method.below,
@@ -117,39 +131,41 @@ class Sharer:
             seed=method.seed,
         )
 
-    def _merged(self, stacks: Sequence[LayerStack], selection: Selection) -> tuple[Merge, ...]:
-        method = self.method
-        limit = method.limit if selection.limit is None else selection.limit
-        how: Any = {"scale": method.scale, "centroids": method.centroids, "limit": limit, "below": method.below}
-        return tuple(merge_stack(stack, kept, **how) for stack, kept in zip(stacks, selection.kept, strict=True))
+    def carried_out(self, found: Found, *, verify: bool = True) -> Shared:
+        """Share by a selection.
 
-    def _carried_out(
-        self,
-        model: nn.Module,
-        layers: Sequence[Layer],
-        merges: Sequence[Merge],
-        live: Mapping[str, tuple[int, ...]],
-        found: Found,
-    ) -> Shared:
-        small, plan = self._cut(model, merges)
-        left = dict(live) if plan is None else live_after(live, plan, model)
+        Args:
+            found: The selection.
+            verify: Whether a cut proves itself.
+
+        Returns:
+            The shared copy.
+        """
+        merges = self._merged(found.selection)
+        small, plan = self._cut(merges, verify=verify)
+        left = self.live if plan is None else live_after(self.live, plan, self.model)
         gone = {} if plan is None else _filters_gone(plan)
         made = deepcopy(small)
-        told = install(made, layers, merges, left, gone)
+        told = install(made, self.layers, merges, left, gone)
         if plan is not None or any(len(merge.kept) < merge.stack.size for merge in merges):
-            self.looks.refresh(made, self.tasks)
+            self.sharer.looks.refresh(made, self.sharer.tasks)
         return Shared(made, None if plan is None else small, left, told, found)
 
-    def _cut(self, model: nn.Module, merges: Sequence[Merge]) -> tuple[nn.Module, Plan | None]:
+    def _merged(self, selection: Selection) -> tuple[Merge, ...]:
+        method = self.sharer.method
+        limit = method.limit if selection.limit is None else selection.limit
+        how: Any = {"scale": method.scale, "centroids": method.centroids, "limit": limit, "below": method.below}
+        return tuple(merge_stack(stack, kept, **how) for stack, kept in zip(self.stacks, selection.kept, strict=True))
+
+    def _cut(self, merges: Sequence[Merge], *, verify: bool) -> tuple[nn.Module, Plan | None]:
         """Cut the channels of which every filter had better go."""
         unfit = unfit_rows(merges)
         if not any(bool(flags.any()) for flags in unfit.values()):
-            return model, None
-        channels = find_channels(trace(model, self.example, tasks=self.tasks))
-        plan = leaving_plan(model, self.example, channels, unfit)
+            return self.model, None
+        plan = leaving_plan(self.model, self.sharer.example, self.channels, unfit)
         if plan is None:
-            return model, None
-        small = cut(model, plan, channels=channels, form="module")
+            return self.model, None
+        small = cut(self.model, plan, channels=self.channels, form="module", verify=verify)
         return small, plans_of(small)[-1]
 
 
