@@ -28,7 +28,7 @@ _HEATED = ("centres", "keypoints")
 
 @datasets.register("coco")
 class CocoData(DataSettings):
-    """COCO in the layout of 2017, or your own pictures annotated in its form.
+    """COCO in the layout of 2017, or your own in its form: segmentation, centres of objects, keypoints of people.
 
     ``<root>/annotations/`` holds ``instances_<split>.json`` (boxes and masks), ``person_keypoints_<split>.json``, and,
     where segmentation is read from them, ``stuff_<split>.json`` or ``panoptic_<split>.json`` with the folder
