@@ -66,7 +66,7 @@ CASES: dict[str, Case] = {
     "magnitude_pruning": Case(
         MagnitudePruning(density=0.3, rounds=2, allocation="global"), MagnitudePruning(density=1.0)
     ),
-    "lottery_ticket": Case(LotteryTicket(density=0.4, share=0.5, rewind=0.5), LotteryTicket(density=1.0)),
+    "lottery_ticket": Case(LotteryTicket(density=0.3, share=0.5, rewind=0.5), LotteryTicket(density=1.0)),
     "snip": Case(SNIP(density=0.3), SNIP(density=1.0)),
     "grasp": Case(GraSP(density=0.3, batches=2, at=0.5), GraSP(density=1.0)),
     "disparse": Case(DiSparse(density=0.3, batches=2), DiSparse(density=1.0)),
@@ -211,13 +211,13 @@ class Job:
     optimizer: torch.optim.Optimizer
 
 
-def begin(method: Method, net: nn.Module, example: Tensor, data: Any) -> Job:
-    model, run = method.start(net, example, TASKS, steps=STEPS, data=data)
+def begin(method: Method, net: nn.Module, example: Tensor, data: Any, steps: int = STEPS) -> Job:
+    model, run = method.start(net, example, TASKS, steps=steps, data=data)
     return Job(model, run, torch.optim.AdamW(run.parameter_groups(model, lr=1e-2, weight_decay=1e-4)))
 
 
 def whole(method: Method, net: nn.Module, example: Tensor, train: Train, batches: Any) -> nn.Module:
-    job = begin(method, net, example, batches)
+    job = begin(method, net, example, batches, steps=len(batches))
     return job.run.finish(train(job.model, job.run, job.optimizer, batches))
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from niwaki.errors import ContractError, SettingError
-from niwaki.methods import Chain
+from niwaki.methods import Chain, Overparam, StructuredPruning
 from niwaki.methods.sparse import PRESETS, DynamicSparse
 from niwaki.methods.sparse.rewiring import turnover
+from niwaki.settings import Budget
 
 STEPS = 20
 WANTED = {
@@ -261,3 +262,14 @@ def test_no_optimizer_state_follows_thrown_away_weights(trainer: Callable[..., A
         assert (not job.state.state) == restart
         job.step()
         assert all((each == 0).all() for each in job.held())
+
+
+def test_channels_can_not_be_cut_after_masks() -> None:
+    cut, sparse = StructuredPruning(budget=Budget(macs=0.5)), DynamicSparse(density=0.1)
+    with pytest.raises(SettingError, match=r"structured_pruning \(cut\) can't come after dynamic_sparse \(sparsify\)"):
+        Chain([sparse, cut])
+    with pytest.raises(
+        SettingError, match=r"dynamic_sparse that trains from random weights .* after overparam"
+    ):
+        Chain([Overparam(), DynamicSparse(density=0.1, restart=True)])
+    assert Chain([cut, sparse]).parts == (cut, sparse)

@@ -14,7 +14,7 @@ from niwaki.methods.sparse import DynamicSparse
 from niwaki.methods.sparse.layers import Layer, find_layers
 from niwaki.methods.sparse.subject import Subject, read_subject
 from niwaki.methods.sparse.target import Target
-from niwaki.models import TaskNets
+from niwaki.models import TaskNets, models
 from niwaki.records import Sparsity
 
 IMAGE = torch.zeros(1, 3, 8, 8)
@@ -202,3 +202,15 @@ def test_a_record_says_that_the_model_was_read_by_its_modules() -> None:
     assert record.theoretical is None
     assert "by the types of its modules" in record.notes[0]
     assert int(finished.get_parameter("layers.2.weight").count_nonzero()) <= record.kept == 8
+
+
+@pytest.mark.parametrize("name", ["resnet_unet", "mobilenet_v2", "segnet_mtan"])
+def test_ready_networks_keep_their_stem_and_their_answers(name: str) -> None:
+    net = models.get(name)().build({"near": 4, "far": 1})
+    subject = read(net, torch.zeros(1, 3, 32, 32))
+    first = [each.name for each, why in subject.dense.items() if why == "reads the model's input"]
+    answers = {each.name for each, why in subject.dense.items() if why == "makes an output"}
+    assert len(first) == 1
+    assert len(answers) == 2
+    assert not {why for why in subject.dense.values() if "product" in why or "computed" in why}
+    assert all(net.get_parameter(each).shape[0] in {4, 1} for each in answers)
