@@ -1,11 +1,11 @@
 """Which layers of a model are expanded, which tasks learn from each, and why the others stay plain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
@@ -62,24 +62,21 @@ def reach_of(model: nn.Module, example: Any, tasks: Sequence[Named] | None) -> R
     Raises:
         ContractError: When a task has no output.
     """
-    paths, names = as_examples(example), task_names(tasks)
     parameters = {id(each): name for name, each in model.named_parameters()}
-    found: dict[str, set[str]] = {name: set() for name in names or ()}
-    answered = set()
+    found: dict[str, set[str]] = {}
     device = device_of(model)
     cuda = [device] if device.type == "cuda" else []
     with evaluating(model), torch.enable_grad(), torch.random.fork_rng(devices=cuda):
-        for number, path in enumerate(paths):
-            own = names if names is None or len(paths) == 1 else names[number : number + 1]
-            for task, answer in name_outputs(path.call(model), own).items():
-                if names is None or task in names:
-                    leaves = [parameters[id(leaf)] for leaf in leaves_of(answer) if id(leaf) in parameters]
-                    found.setdefault(task, set()).update(leaves)
-                    answered.add(task)
-    missing = [task for task in found if task not in answered]
+        for task, answer in _answers(model, example, task_names(tasks)):
+            leaves = (parameters.get(id(leaf)) for leaf in leaves_of(answer))
+            found.setdefault(task, set()).update(name for name in leaves if name is not None)
+    names = task_names(tasks) or list(found)
+    missing = [task for task in names if task not in found]
     if missing:
-        raise ContractError(f"the model answers no {', '.join(missing)} on the example; give one input for each path")
-    return {task: frozenset(each) for task, each in found.items()}
+        raise ContractError(
+            f"the model answers no {', '.join(missing)} on the example; give one input for each path through it"
+        )
+    return {task: frozenset(found[task]) for task in names}
 
 
 def candidates(model: nn.Module, reach: Reach, keep: Sequence[str] = ()) -> tuple[list[Candidate], dict[str, str]]:
@@ -114,6 +111,16 @@ def candidates(model: nn.Module, reach: Reach, keep: Sequence[str] = ()) -> tupl
         else:
             plain[name] = reason
     return found, plain
+
+
+def _answers(model: nn.Module, example: Any, names: list[str] | None) -> Iterator[tuple[str, Tensor]]:
+    """Yield each task's answers on each path through the model."""
+    paths = as_examples(example)
+    for number, path in enumerate(paths):
+        own = names if names is None or len(paths) == 1 else names[number : number + 1]
+        for task, answer in name_outputs(path.call(model), own).items():
+            if isinstance(answer, Tensor):
+                yield task, answer
 
 
 def _why_not(layer: nn.Module, is_kept: bool, holders: Mapping[int, int]) -> str | None:  # noqa: FBT001 - one fact
