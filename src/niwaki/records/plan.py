@@ -108,8 +108,8 @@ class Plan(RecordBase):
         examples: Descriptions of the inputs the model was traced with.
         asked: The request, in words.
         reached: What the plan reaches, such as ``{"macs": 0.497}`` as fractions of the dense model.
-        form: What the cut returned: ``module`` for the model's own classes, ``graph`` for its exported programs at
-            their new sizes, empty before the cut; filled in by the cut.
+        form: What the cut returns: ``module`` for the model's own classes, ``graph`` for its exported programs at their
+            new sizes; empty where the cut is to find out, which then fills it in.
         attention: What of attention may go: channels inside every head (``widths``) or whole ``heads``.
         repairs: Integer attributes that were repaired; filled in by the cut.
         rescales: Weights that were multiplied by a number; filled in by the cut.

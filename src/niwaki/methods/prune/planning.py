@@ -46,7 +46,7 @@ def plan(
         **options: The goal: what may **stay**, as ``channels`` (a fraction), ``params``, ``macs`` or ``bytes`` (a
             fraction or a count), ``latency_ms`` (measured) or ``budget``; or ``limits``, what each task's loss may rise
             by on ``data``. And the options of `PlanOptions`: ``criterion``, ``allocation``, ``scope``, ``round_to``,
-            ``floor``, ``widths``, ``keep``, ``form``.
+            ``floor``, ``widths``, ``keep``, ``attention``, ``form``.
 
     Returns:
         The plan, with what was asked and what is reached.
@@ -86,8 +86,9 @@ def prune(
         **options: As for `plan`.
 
     Returns:
-        A plain module of the same classes with fewer channels, which remembers its plan. A `UserWarning` names the
-        modules that no example reaches: what feeds them may have shrunk.
+        A plain module of the same classes with fewer channels, which remembers its plan; where its Python code can't
+        follow, its graph (``form``), and the plan says why. A `UserWarning` names the modules that no example reaches:
+        what feeds them may have shrunk.
 
     Raises:
         SettingError: When an option is unknown or not allowed, or there is no goal.
