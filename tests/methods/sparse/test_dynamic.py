@@ -264,12 +264,22 @@ def test_no_optimizer_state_follows_thrown_away_weights(trainer: Callable[..., A
         assert all((each == 0).all() for each in job.held())
 
 
+def test_a_training_too_short_for_updates_is_noted(trainer: Callable[..., Any]) -> None:
+    for preset, notes in (("rigl", 1), ("dst", 0)):
+        job = trainer(DynamicSparse(density=0.2, preset=preset), steps=4)
+        first = {name: mask.clone() for name, mask in job.run.masks.items()}
+        for _ in range(4):
+            job.step()
+        job.run.finish(job.model)
+        record = job.run.findings()["sparsity"]
+        assert len(record.notes) == notes
+        assert all(torch.equal(first[name], mask) for name, mask in job.run.masks.items()) == bool(notes)
+
+
 def test_channels_can_not_be_cut_after_masks() -> None:
     cut, sparse = StructuredPruning(budget=Budget(macs=0.5)), DynamicSparse(density=0.1)
     with pytest.raises(SettingError, match=r"structured_pruning \(cut\) can't come after dynamic_sparse \(sparsify\)"):
         Chain([sparse, cut])
-    with pytest.raises(
-        SettingError, match=r"dynamic_sparse that trains from random weights .* after overparam"
-    ):
+    with pytest.raises(SettingError, match=r"dynamic_sparse that trains from random weights .* after overparam"):
         Chain([Overparam(), DynamicSparse(density=0.1, restart=True)])
     assert Chain([cut, sparse]).parts == (cut, sparse)

@@ -14,6 +14,7 @@ from niwaki.methods.sparse.choosing import top_k
 from niwaki.methods.sparse.rewiring import Decay, decayed, drop_scores, rewire, turnover
 from niwaki.methods.sparse.subject import Subject
 from niwaki.modules import unwrap
+from niwaki.records import RecordBase
 
 __all__ = ["PRESETS", "DynamicSparse"]
 
@@ -179,6 +180,12 @@ class _DynamicRun(SparseRun):
         worth = self.subject.magnitudes(model)
         over = [name for name, kept in self.masks.kept.items() if kept > self.counts[name]]
         return {name: top_k(worth[name], self.counts[name], self.masks[name]) for name in over} or None
+
+    def findings(self) -> Mapping[str, RecordBase]:
+        """Return the sparsity that was reached, after `finish`; say so where the training was too short for updates."""
+        short = self.given.steps > 0 and not self.updates
+        note = f"no update fell within {self.given.steps} steps: the first masks stayed; lower `every`"
+        return {"sparsity": self.account.record(self.method, [note] if short else [])}
 
     def _first(self, model: nn.Module) -> dict[str, Tensor]:
         worth = self.subject.magnitudes(model)
