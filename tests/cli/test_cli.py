@@ -94,7 +94,7 @@ def test_run_writes_a_report_and_prints_the_outcome(tiny_text: str, tmp_path: Pa
     (tmp_path / "mine.yaml").write_text(tiny_text.replace("pictures: 2", "pictures: 1"))
     text = call("run", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "run"), "--set", "control=false")
     assert "multiply-accumulates" in text
-    assert "x faster" in text
+    assert re.search(r"as fast|slower", text)
     assert (tmp_path / "run" / "report.html").stat().st_size > 100_000
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from niwaki.cli.screen import draw, errors, screen
-from niwaki.records import Record, told_change
+from niwaki.records import Record, told_change, told_gain
 
 __all__ = ["demo", "run"]
 
@@ -70,13 +70,14 @@ def _outcome(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         rows[-1] += (told_change(record.change(task)),)
     if len(rows) > 1:
         rows.append((f"{len(rows)} tasks", "mean change, plus is better", "", "", told_change(record.mean_change())))
-    dense_cost, small_cost = (record.cost[name].whole for name in ("dense", "small"))
-    for unit, label in (("params", "parameters"), ("macs", "multiply-accumulates"), ("bytes", "bytes")):
-        before, after = getattr(dense_cost, unit), getattr(small_cost, unit)
-        rows.append(("whole model", label, f"{before:,}", f"{after:,}", f"{after / before - 1:+.1%}"))
+    for unit, (before, after) in record.totals().items():
+        rows.append(("whole model", _UNITS.get(unit, unit), f"{before:,}", f"{after:,}", f"{after / before - 1:+.1%}"))
     if record.latency is not None:
         for runtime in dict.fromkeys(each.runtime for each in record.latency.timings):
             times = [record.latency.of(name, runtime) for name in ("dense", "small")]
             before, after = (each.median_ms if each else float("nan") for each in times)
-            rows.append(("latency", f"{runtime}, ms", f"{before:.2f}", f"{after:.2f}", f"{before / after:.2f}x faster"))
+            rows.append(("latency", f"{runtime}, ms", f"{before:.2f}", f"{after:.2f}", told_gain(before / after)))
     return ("", "", "dense", "small", "change"), rows
+
+
+_UNITS = {"params": "parameters", "nonzeros": "parameters that are not zero", "macs": "multiply-accumulates"}

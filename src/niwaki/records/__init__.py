@@ -7,7 +7,7 @@ from niwaki.records.delta import DeltaRecord, delta
 from niwaki.records.difference import first_difference
 from niwaki.records.environment import Environment
 from niwaki.records.folding import FoldedLayer, Folding
-from niwaki.records.latency import ROUNDS, Latency, Timing
+from niwaki.records.latency import ROUNDS, Latency, Timing, told_gain
 from niwaki.records.plan import GroupPlan, Plan, Repair, Rescale, Slice
 from niwaki.records.record import Compression, Quality, Record, told_change
 from niwaki.records.sensitivity import GroupSensitivity, Sensitivity
@@ -47,4 +47,5 @@ __all__ = [
     "delta",
     "first_difference",
     "told_change",
+    "told_gain",
 ]

@@ -2,7 +2,10 @@
 
 from niwaki.records.base import RecordBase
 
-__all__ = ["ROUNDS", "Latency", "Timing"]
+__all__ = ["ROUNDS", "Latency", "Timing", "told_gain"]
+
+_SAME = 0.03
+"""A difference of speeds that is none."""
 
 ROUNDS = 30
 """Interleaved rounds of timing wherever nobody says otherwise: recipes, the command line, `niwaki.measure_latency`."""
@@ -74,3 +77,21 @@ class Latency(RecordBase):
         """
         first, second = self.of(before, runtime), self.of(after, runtime)
         return first.median_ms / second.median_ms if first and second else float("nan")
+
+
+def told_gain(gain: float) -> str:
+    """Say how much faster or slower the small model is.
+
+    Args:
+        gain: Time of the dense model over that of the small one.
+
+    Returns:
+        Words; a difference below 3 % is none.
+
+    Examples:
+        >>> told_gain(1.5), told_gain(0.5), told_gain(1.01)
+        ('1.50x as fast', '2.00x slower', 'as fast as the dense one')
+    """
+    if abs(gain - 1) < _SAME:
+        return "as fast as the dense one"
+    return f"{gain:.2f}x as fast" if gain > 1 else f"{1 / gain:.2f}x slower"

@@ -6,7 +6,7 @@ from functools import reduce
 from math import isnan
 from operator import add
 
-from niwaki.records import Cost, CutRecord, PartCost, Plan, Record, told_change
+from niwaki.records import Cost, CutRecord, PartCost, Plan, Record, told_change, told_gain
 
 __all__ = ["Table", "cost_table", "cut_table", "delta_table", "latency_table", "plan_table", "quality_table", "verdict"]
 
@@ -56,7 +56,7 @@ def verdict(record: Record) -> str:
         parts.append(f"{fewer[0]} fewer MACs, {fewer[1]} fewer parameters")
     gain = record.latency.gain("dense", "small", "onnxruntime") if record.latency else float("nan")
     if not isnan(gain):
-        parts.append(f"{gain:.2f}x as fast in ONNX Runtime (measured)")
+        parts.append(f"{told_gain(gain)} in ONNX Runtime (measured)")
     worst = record.worst_first()[0] if record.primary else None
     if worst is not None:
         parts.append(f"task that lost most: {worst} {told_change(record.change(worst))} {record.primary[worst]}")
@@ -137,10 +137,13 @@ def cost_table(record: Record) -> Table:
     rows = []
     for name, part in _parts(dense):
         other = after.get(name)
-        for unit in ("params", "macs", "bytes"):
+        for unit in ("params", *(("nonzeros",) if record.sparsity is not None else ()), "macs", "bytes"):
             before, now = getattr(part, unit), getattr(other, unit) if other else 0
             share = f"{now / before:.1%}" if before else ""
             rows.append((name if unit == "params" else "", _UNITS[unit], f"{before:,}", f"{now:,}", share))
+    if "file bytes" in record.totals():
+        before, now = record.totals()["file bytes"]
+        rows.append(("files", "bytes", f"{before:,}", f"{now:,}", f"{now / before:.1%}"))
     peaks = (dense.peak_activation_bytes, small.peak_activation_bytes)
     rows.append(("peak activations", "bytes", f"{peaks[0]:,}", f"{peaks[1]:,}", f"{peaks[1] / max(peaks[0], 1):.1%}"))
     uncounted = f" Operators not counted: {', '.join(dense.uncounted)}." if dense.uncounted else ""
@@ -189,7 +192,7 @@ def plan_table(plan: Plan) -> Table:
     )
 
 
-_UNITS = {"params": "parameters", "macs": "MACs", "bytes": "bytes"}
+_UNITS = {"params": "parameters", "nonzeros": "not zero", "macs": "MACs", "bytes": "bytes"}
 
 
 def _parts(cost: Cost) -> list[tuple[str, PartCost]]:
