@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
-from niwaki.surgery.packing import bits_for, pack, unpack
+from niwaki.surgery.packing import bits_for, bytes_for, pack, unpack
 
 __all__ = ["BankConv"]
 
@@ -154,12 +154,11 @@ class BankConv(nn.Module):
         made: Tensor = convolve(x, weight, bias, about["stride"], padding, about["dilation"])
         return made
 
-    def _packed(self, index: list[int], inputs: list[int]) -> Tensor:
-        columns = self.bank.shape[1]
-        live = [int(column in set(inputs)) for column in range(columns)] if len(inputs) < columns else []
-        bits = bits_for(self.bank.shape[0])
-        digits = [digit for row in index for digit in ((row >> place) & 1 for place in reversed(range(bits)))]
-        return pack([*digits, *live], 1)
+    def _packed(self, index: Sequence[int], inputs: Sequence[int]) -> Tensor:
+        rows, columns = self.bank.shape[:2]
+        live = set(inputs)
+        mask = [int(column in live) for column in range(columns)] if len(live) < columns else []
+        return torch.cat([pack(index, bits_for(rows)), pack(mask, 1)])
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
@@ -167,11 +166,12 @@ class BankConv(nn.Module):
 
     def _unpack(self) -> None:
         """Read index and live inputs from their packed form, after it was loaded."""
-        columns, bits, out = self.bank.shape[1], bits_for(self.bank.shape[0]), self.out_channels
-        digits = unpack(self.packed, 1, self.index_bits)
-        index = [int("".join(map(str, digits[i * bits : (i + 1) * bits])) or "0", 2) for i in range(out)]
-        live = digits[out * bits :] or [1] * columns
-        self.place_on(index, [column for column in range(columns) if live[column]])
+        rows, columns = self.bank.shape[:2]
+        bits, some = bits_for(rows), self.in_channels < columns
+        end = bytes_for(self.out_channels, bits)
+        mask = unpack(self.packed[end:], 1, columns) if some else [1] * columns
+        live = [column for column, alive in enumerate(mask) if alive]
+        self.place_on(unpack(self.packed[:end], bits, self.out_channels), live)
 
 
 def _both_sides(padding: Any, about: Mapping[str, Any]) -> list[int]:

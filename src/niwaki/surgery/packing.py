@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["bits_for", "pack", "unpack"]
+__all__ = ["bits_for", "bytes_for", "pack", "unpack"]
 
 
 def bits_for(choices: int) -> int:
@@ -24,6 +24,23 @@ def bits_for(choices: int) -> int:
         [0, 1, 2, 6, 7]
     """
     return (choices - 1).bit_length()
+
+
+def bytes_for(count: int, bits: int) -> int:
+    """Return how many bytes some numbers take, packed.
+
+    Args:
+        count: How many there are.
+        bits: Bits for each.
+
+    Returns:
+        Whole bytes.
+
+    Examples:
+        >>> bytes_for(12, 5)
+        8
+    """
+    return ceil(count * bits / 8)
 
 
 def pack(numbers: Sequence[int], bits: int) -> Tensor:
@@ -58,6 +75,6 @@ def unpack(packed: Tensor, bits: int, count: int) -> list[int]:
     Returns:
         The numbers.
     """
-    assert packed.numel() == ceil(count * bits / 8)
+    assert packed.numel() == bytes_for(count, bits)
     digits = np.unpackbits(packed.cpu().numpy())[: count * bits].reshape(count, bits).astype(np.int64)
     return [int(each) for each in digits @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64))]
