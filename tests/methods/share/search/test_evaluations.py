@@ -8,6 +8,7 @@ import pytest
 from niwaki.errors import FileError
 from niwaki.methods.share.search.evaluations import Evaluations, fingerprint
 from niwaki.methods.share.search.layer import SearchLayer
+from niwaki.methods.share.search.objectives import objectives
 from niwaki.methods.share.search.problem import GIVEN, Problem
 
 MakeLayer = Callable[..., SearchLayer]
@@ -48,6 +49,17 @@ def test_the_file_is_plain_lines_named_by_the_problem(problem: Problem, tmp_path
         Problem((make_layer(0, limits=np.ones(12, np.float32)), make_layer(1)), GIVEN),
     ]
     assert len({fingerprint(each) for each in [problem, *others]}) == 5
+
+
+def test_another_function_under_an_old_name_is_another_problem(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = set()
+    for power in (1, 2):
+        names = {1: lambda _, kept: kept.mean(1), 2: lambda _, kept: kept.mean(1) * 2}
+        monkeypatch.setitem(objectives._things, "own", names[power])
+        found.add(fingerprint(Problem(problem.layers, ("own",))))
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize("torn", ["", "{", '{"rows": ["a"], "values": [[0.5, 0.5, 0.5]]}'])

@@ -21,6 +21,7 @@ import numpy as np
 from niwaki.atomic import told_as_file_error, write_atomically
 from niwaki.errors import FileError
 from niwaki.methods.share.search.layer import Masks
+from niwaki.methods.share.search.objectives import Objective, objectives
 from niwaki.methods.share.search.problem import Problem, Values
 
 __all__ = ["Evaluations", "fingerprint"]
@@ -35,7 +36,8 @@ def fingerprint(problem: Problem) -> str:
     Returns:
         16 hexadecimal digits.
     """
-    digest = hashlib.sha256(json.dumps([problem.names, problem.starts]).encode())
+    functions = [_outline(objectives.get(name)) for name in problem.names]
+    digest = hashlib.sha256(json.dumps([problem.names, problem.starts, functions]).encode())
     for layer in problem.layers:
         facts = [layer.name, layer.least, layer.most, layer.share, layer.scaled, layer.limits is not None]
         digest.update(json.dumps(facts).encode())
@@ -43,6 +45,15 @@ def fingerprint(problem: Problem) -> str:
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _outline(objective: Objective) -> list[str]:
+    """Return what tells a function from another that once had its name: what it computes, by its code."""
+    code = getattr(objective, "__code__", None)
+    if code is None:
+        return [type(objective).__qualname__]
+    plain = [repr(each) for each in code.co_consts if isinstance(each, int | float | str)]
+    return [code.co_code.hex(), *code.co_names, *plain]
 
 
 class Evaluations:
