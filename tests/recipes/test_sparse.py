@@ -40,12 +40,16 @@ def test_every_layer_keeps_a_tenth_to_one_weight(grown: Finished) -> None:
     assert all(abs(layer.kept - 0.1 * layer.size) <= 1 for layer in sparsity.layers)
     assert abs(sparsity.kept - 0.1 * sparsity.size) <= 1
     assert any(moment.changed for moment in sparsity.timeline)
+    assert "of 2,467,840 weights that can be sparse: 10.00%" in str(grown[1])
 
 
 def test_the_saved_model_has_those_zeros_and_a_fifth_of_the_dense_bytes(grown: Finished, sparse: Recipe) -> None:
     folder, record = grown
     small, dense = (folder / f"{name}.safetensors" for name in ("model", "dense"))
     assert small.stat().st_size <= 0.2 * dense.stat().st_size
+    assert record.file_bytes == {"dense": dense.stat().st_size, "small": small.stat().st_size}
+    assert record.totals()["file bytes"] == (dense.stat().st_size, small.stat().st_size)
+    assert record.totals()["nonzeros"][1] < 0.11 * record.totals()["params"][1]
     again = nw.load(open_workplace(sparse, Silent()).build(), small)
     weights = dict(again.named_parameters())
     assert record.sparsity is not None
@@ -57,6 +61,7 @@ def test_the_report_tells_density_and_that_zeros_are_not_faster(grown: Finished)
     page = write_report(grown[0]).read_text()
     assert "10.00% of 2,467,840 weights that can be sparse stay" in page
     assert "fewer MACs" not in page
+    assert "not zero" in page
     assert "Zeros don&#39;t make dense kernels faster" in page
     assert "what moves at each update" in page
 

@@ -70,8 +70,8 @@ def _outcome(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         rows[-1] += (told_change(record.change(task)),)
     if len(rows) > 1:
         rows.append((f"{len(rows)} tasks", "mean change, plus is better", "", "", told_change(record.mean_change())))
-    for unit, (before, after) in record.totals().items():
-        rows.append(("whole model", _UNITS.get(unit, unit), f"{before:,}", f"{after:,}", f"{after / before - 1:+.1%}"))
+    for unit, (whole, left) in record.totals().items():
+        rows.append(("whole model", _UNITS.get(unit, unit), f"{whole:,}", f"{left:,}", f"{left / whole - 1:+.1%}"))
     if record.latency is not None:
         for runtime in dict.fromkeys(each.runtime for each in record.latency.timings):
             times = [record.latency.of(name, runtime) for name in ("dense", "small")]

@@ -68,8 +68,9 @@ class _Job:
         dense = first if control is None else control.model
         with kept_searches(self.directory.path / "search"):
             result = self._compress(first, None if control is None else self._quality(dense))
-        self._save(dense, self.directory.dense)
-        self._save(result.model, self.directory.model)
+        files = {"dense": self.directory.dense, "small": self.directory.model}
+        self._save(dense, files["dense"])
+        self._save(result.model, files["small"])
         exported = self._export(result.model)
         latency = self._time(dense, result.model)
         self.progress.note("drawing predictions")
@@ -82,6 +83,7 @@ class _Job:
                 "compression": _bill(result.record.compression, trainings),
                 "recipe": self.recipe.model_dump(mode="json"),
                 "seed": self.recipe.seed,
+                "file_bytes": {name: path.stat().st_size for name, path in files.items()},
                 "exported": None if exported is None else exported.model_dump(mode="json"),
             }
         )

@@ -71,6 +71,7 @@ class Record(RecordBase):
         sharing: What became of the filters of several networks, where they draw from banks.
         sparsity: Which single weights stay, and where, where a sparse method was at work.
         folding: What was expanded while it trained, and how exactly it was folded back, where that was done.
+        file_bytes: Size on disk of ``dense`` and ``small``, where they were saved; zeros take hardly any.
         compression: What it took.
         environment: Machine and versions.
         recipe: The resolved recipe, or the settings of the call.
@@ -94,6 +95,7 @@ class Record(RecordBase):
     sharing: Sharing | None = None
     sparsity: Sparsity | None = None
     folding: Folding | None = None
+    file_bytes: dict[str, int] = {}
     compression: Compression = Compression()
     environment: Environment
     recipe: dict[str, Any] = {}
@@ -126,6 +128,20 @@ class Record(RecordBase):
         """Return the tasks, the one that lost most first."""
         return sorted(self.primary, key=lambda task: (self.change(task) == self.change(task), self.change(task)))
 
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Return what the two models come to as a whole: quantity to dense and small.
+
+        Returns:
+            ``params``, ``macs`` and ``bytes``; ``nonzeros`` where a sparse method was at work, and ``file bytes`` where
+            both were saved.
+        """
+        costs = [self.cost[name].whole for name in _PAIR]
+        units = ("params", *(("nonzeros",) if self.sparsity is not None else ()), "macs", "bytes")
+        found = {unit: (getattr(costs[0], unit), getattr(costs[1], unit)) for unit in units}
+        if all(name in self.file_bytes for name in _PAIR):
+            found["file bytes"] = (self.file_bytes["dense"], self.file_bytes["small"])
+        return found
+
     def __str__(self) -> str:
         wide = max(16, *(len(task) + 2 for task in self.primary)) if self.primary else 16
         lines = [f"{'task':<{wide}}{'metric':<16}{'dense':>12}{'small':>12}{'change':>10}"]
@@ -133,9 +149,7 @@ class Record(RecordBase):
             metric = self.primary[task]
             dense, small = (self.quality.get(name, {}).get(task, {}).get(metric, float("nan")) for name in _PAIR)
             lines.append(f"{task:<{wide}}{metric:<16}{dense:>12.4f}{small:>12.4f}{self.change(task):>+10.1%}")
-        dense_cost, small_cost = (self.cost[name].whole for name in _PAIR)
-        for unit in ("params", *(("nonzeros",) if self.sparsity is not None else ()), "macs", "bytes"):
-            before, after = getattr(dense_cost, unit), getattr(small_cost, unit)
+        for unit, (before, after) in self.totals().items():
             lines.append(f"{unit:<{wide + 16}}{before:>12,}{after:>12,}{(after - before) / before:>+10.1%}")
         lines += [str(self.sparsity)] if self.sparsity is not None else []
         return "\n".join(lines)
