@@ -12,7 +12,7 @@ NET = {"kind": "routed_vgg", "norm": "shared", "channels": [8, 16], "depths": [1
 def test_a_common_start_is_the_same_weights_but_for_the_last_layers() -> None:
     nets = NetsByTask(net=NET).build({"a": 3, "b": 5}, seed=4)
     assert isinstance(nets, TaskNets)
-    first, second = (dict(nets.nets[task].named_parameters()) for task in ("a", "b"))
+    first, second = (dict(nets.get_submodule(f"nets.{task}").named_parameters()) for task in ("a", "b"))
     trunk = [name for name in first if name.startswith("trunk")]
     assert trunk
     assert all(torch.equal(first[name], second[name]) for name in trunk)
@@ -22,7 +22,7 @@ def test_a_common_start_is_the_same_weights_but_for_the_last_layers() -> None:
 
 def test_networks_begun_apart_differ() -> None:
     nets = NetsByTask(net=NET, common_start=False).build({"a": 3, "b": 3}, seed=4)
-    first, second = (next(nets.nets[task].parameters()) for task in ("a", "b"))
+    first, second = (next(nets.get_submodule(f"nets.{task}").parameters()) for task in ("a", "b"))
     assert not torch.equal(first, second)
 
 

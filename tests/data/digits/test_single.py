@@ -1,12 +1,13 @@
 """Small pictures by task: each comes through as written, turned where asked, and no split shares one with another."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from niwaki.data import DigitsByTask, check_data
+from niwaki.data import DigitsByTask, SampleDataset, Splits, check_data
 from niwaki.errors import DataError, SettingError
 
 TASKS = {"digits": "mnist", "turned": {"folder": "mnist", "turns": 1}}
@@ -17,13 +18,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     (folder / "mnist").mkdir()
     chance = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, count in (("train", 60), ("test", 20)):
         images = chance.integers(0, 200, (count, 28, 28), dtype=np.uint8)
         images[:, 0, 0] = np.arange(count)
         arrays |= {f"x_{split}": images, f"y_{split}": (np.arange(count) % 10).astype(np.uint8)}
-    np.savez(folder / "mnist" / "mnist.npz", **arrays)  # type: ignore[arg-type]  # numpy's stub wants allow_pickle named
+    np.savez(folder / "mnist" / "mnist.npz", **arrays)
     return folder
+
+
+def _test(splits: Splits[dict[str, SampleDataset]]) -> dict[str, SampleDataset]:
+    assert splits.test is not None
+    return splits.test
 
 
 def _marks(data: DigitsByTask, split: str, task: str) -> list[int]:
@@ -35,12 +41,12 @@ def _marks(data: DigitsByTask, split: str, task: str) -> list[int]:
 def test_pictures_come_with_the_label_of_their_task(root: Path) -> None:
     splits = DigitsByTask(root=root, tasks=TASKS, train=50, val=10).open()
     for task in TASKS:
-        image, labels = splits.test[task][13]
+        image, labels = _test(splits)[task][13]
         assert list(labels) == [task]
         assert int(labels[task]) == 3
         assert image.shape == (1, 28, 28)
         assert image.dtype == torch.float32
-    assert torch.equal(splits.test["turned"][0][0], torch.rot90(splits.test["digits"][0][0], 1, (1, 2)))
+    assert torch.equal(_test(splits)["turned"][0][0], torch.rot90(_test(splits)["digits"][0][0], 1, (1, 2)))
     assert splits.tasks[1] == {"kind": "classification", "name": "turned", "classes": 10}
     assert splits.classes["digits"][7] == "7"
 
@@ -56,7 +62,7 @@ def test_no_picture_is_in_two_splits(root: Path) -> None:
 
 def test_a_task_takes_no_more_than_asked(root: Path) -> None:
     splits = DigitsByTask(root=root, tasks=TASKS, train=20, val=5, test=7).open()
-    assert [len(split["digits"]) for split in (splits.train, splits.val, splits.test)] == [20, 5, 7]
+    assert [len(split["digits"]) for split in (splits.train, splits.val, _test(splits))] == [20, 5, 7]
 
 
 def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
@@ -70,7 +76,7 @@ def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError):
         DigitsByTask(root=root, tasks={"a": {"folder": "mnist", "turns": 4}})
     with pytest.raises(IndexError, match="picture 99"):
-        DigitsByTask(root=root, tasks=TASKS).open().test["digits"][99]
+        _test(DigitsByTask(root=root, tasks=TASKS).open())["digits"][99]
 
 
 def test_classes_are_counted(root: Path) -> None:
