@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from niwaki import Example
 from niwaki.errors import ContractError
 from niwaki.graph import trace
 from niwaki.methods.share.layers import Reach, find_layers
@@ -141,3 +142,21 @@ def test_one_network_has_no_common_start_to_measure() -> None:
     net = chain()
     layers = find_layers(net, trace(net, torch.zeros(1, 3, 12, 12)))
     assert matched_cosine([stack_layer(net, layer, {}) for layer in layers]) is None
+
+
+def test_a_layer_that_answers_one_task_is_no_other_tasks_to_share() -> None:
+    class Tapped(nn.Module):
+        """The second task's answer is made from the first's."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.near, self.far = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 2, 1)
+
+        def forward(self, x: Tensor, task: str) -> Tensor:
+            near: Tensor = self.near(self.stem(x))
+            far: Tensor = self.far(near)
+            return near if task == "near" else far
+
+    net, x = Tapped(), torch.zeros(1, 3, 12, 12)
+    traced = trace(net, [Example(x, task="near"), Example(x, task="far")], tasks=["near", "far"])
+    assert [[each.module for each in layer.members] for layer in find_layers(net, traced)] == [["stem"]]

@@ -116,13 +116,14 @@ def _convolutions(model: nn.Module, traced: Traced) -> Iterator[Convolution]:
     networks = networks_of(model)
     modules = dict(model.named_modules())
     holders = Counter(id(tensor) for module in modules.values() for tensor in module.parameters(recurse=False))
+    answering = {_filters_of(node, program) for program in traced.eval_programs for node in _last(program)}
     found: dict[str, Convolution] = {}
     for program in traced.eval_programs:
-        served, last = node_tasks(program), _last(program)
+        served = node_tasks(program)
         for node in program:
             name = _filters_of(node, program)
             module = modules.get(name.rpartition(".")[0]) if name else None
-            if name is None or type(module) not in _PLAIN or node in last:
+            if name is None or name in answering or type(module) not in _PLAIN:
                 continue
             conv = cast("nn.Conv2d", module)
             if conv.groups > 1 or holders[id(conv.weight)] > 1 or not name.endswith("weight"):
