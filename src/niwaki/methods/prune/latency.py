@@ -5,11 +5,10 @@ from math import inf
 
 from torch import nn
 
-from niwaki.errors import BudgetError
 from niwaki.measure import measure_latency
 from niwaki.methods.prune.choosing import Round, filled, smallest
 from niwaki.methods.prune.forecast import forecast
-from niwaki.methods.prune.selecting import Planned, WrittenSizesError, plan_round
+from niwaki.methods.prune.selecting import Planned, out_of_reach, plan_round
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.subject import Subject
 from niwaki.settings import Budget
@@ -52,7 +51,7 @@ def plan_in_time(subject: Subject, selection: Selection, turn: Round) -> Planned
             f"{budget} is out of reach: the smallest network takes {best_ms:.3g} ms in {budget.runtime} (the dense one "
             f"{dense_ms:.3g}); ask for more time, or lower round_to or floor"
         )
-        raise WrittenSizesError(text, best.written) if best.written else BudgetError(text)
+        raise out_of_reach(text, best.written)
     weigh = forecast(subject.channels, budget.runtime, whole.keep, best.keep)
     low, high = (weigh(best.keep), best_ms), (weigh(whole.keep), dense_ms)
     for _ in range(_TRIES):

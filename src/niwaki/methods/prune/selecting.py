@@ -16,7 +16,7 @@ from niwaki.methods.prune.subject import Subject
 from niwaki.methods.prune.whole import Outcome, outcomes
 from niwaki.surgery import LiteralSize, Plan, cut, find_literal_sizes
 
-__all__ = ["Planned", "WrittenSizesError", "plan_round"]
+__all__ = ["Planned", "WrittenSizesError", "out_of_reach", "plan_round"]
 
 Pick = Callable[[Problem], Choice]
 
@@ -24,9 +24,22 @@ Pick = Callable[[Problem], Choice]
 class WrittenSizesError(BudgetError):
     """The goal is out of reach as long as the model's own classes have to run: numbers stand in their Python code."""
 
-    def __init__(self, text: str, written: tuple[str, ...]) -> None:
-        more = f" and {len(written) - 1} more" if len(written) > 1 else ""
-        super().__init__(f"{text}; channels stay because {written[0]}{more} (form='graph' frees them)")
+
+def out_of_reach(text: str, written: tuple[str, ...]) -> BudgetError:
+    """Make the error that says a goal is out of reach, and whether the model's Python code is what keeps it there.
+
+    Args:
+        text: What is out of reach.
+        written: Which sizes in the code kept channels.
+
+    Examples:
+        >>> out_of_reach("macs=0.1 is too little", ())
+        BudgetError('macs=0.1 is too little')
+    """
+    if not written:
+        return BudgetError(text)
+    more = f" and {len(written) - 1} more" if len(written) > 1 else ""
+    return WrittenSizesError(f"{text}; channels stay because {written[0]}{more} (form='graph' frees them)")
 
 
 class Planned(NamedTuple):
@@ -105,7 +118,7 @@ def _chosen(problem: Problem, pick: Pick) -> tuple[Channels, Choice, tuple[str, 
         try:
             chosen = pick(problem)
         except BudgetError as error:
-            raise WrittenSizesError(str(error), written) from error
+            raise out_of_reach(str(error), written) from error
     return problem.channels, chosen, written
 
 
