@@ -1,6 +1,7 @@
 """The engine under the loop: Lightning Fabric chooses the device and the precision and runs the backward pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from niwaki.errors import SettingError
 from niwaki.train.precision import BFloat16Mixed
 from niwaki.train.settings import Precision, Training
 
-__all__ = ["Engine", "computes_bfloat16"]
+__all__ = ["Engine", "backward_for_each_task", "computes_bfloat16"]
 
 _PATHS = 256
 """Forms that one forward pass may be compiled in: tasks, times training and not, times shapes of batches."""
@@ -125,6 +126,24 @@ def computes_bfloat16(kind: str) -> bool:
     if kind == "cpu":
         return any(_asks(name) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return False
+
+
+@contextmanager
+def backward_for_each_task(training: Training) -> Iterator[None]:
+    """Let compiled graphs be run backwards several times: methods and balancers do so, once for each task.
+
+    Torch would give their buffers away in the first backward pass, and looks at its setting in each.
+
+    Args:
+        training: Says whether anything is compiled.
+    """
+    if not training.compile:
+        yield
+        return
+    from torch._functorch import config  # noqa: PLC0415 - only what is compiled needs it
+
+    with config.patch(donated_buffer=False):
+        yield
 
 
 def _many_paths(forward: Callable[..., Any]) -> Callable[..., Any]:

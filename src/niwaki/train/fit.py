@@ -16,7 +16,7 @@ from niwaki.surgery import plans_of
 from niwaki.tasks import Task
 from niwaki.train.checkpoint import load_tensors, tensors_of
 from niwaki.train.doors import check_job, read_balance
-from niwaki.train.engine import Engine
+from niwaki.train.engine import Engine, backward_for_each_task
 from niwaki.train.job import Job
 from niwaki.train.journal import Journal
 from niwaki.train.labels import require_targets
@@ -129,7 +129,7 @@ def fit(  # noqa: PLR0913 - the parts of a training are independent, and each ha
         (3, 3, False)
     """
     chosen = check_job(model, tasks, training, method=method, balance=balance, teacher=teacher)
-    with own_randomness(training.seed):
+    with own_randomness(training.seed), backward_for_each_task(training):
         engine = Engine.of(training)
         keep = training.batchnorm_batches if method is not None else 0
         batches = open_batches(train_data, training, chosen, shuffle=True, keep=keep, pin=engine.pins)

@@ -80,3 +80,12 @@ def test_a_killed_training_ends_with_the_same_bits(name: str, tmp_path: Path, mo
     for key, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[key]), key
     assert again.findings == whole.findings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["disparse_dynamic", "adapmtl", "reweighted_l1"])
+def test_a_compiled_training_keeps_as_many(name: str) -> None:
+    """Also where a method runs the compiled graph backwards once for each task."""
+    fitted = trained(name, Training(steps=16, lr=1e-2, precision="32-true", compile=True))
+    record: Any = fitted.findings["sparsity"]
+    assert record.kept == round(0.2 * record.size)

@@ -102,7 +102,7 @@ class DiSparseDynamicRun(SparseRun):
         found: dict[str, Tensor] = {}
         share = self._exchange.dropped(self.step, self.given.steps)
         for name, worth in self.subject.magnitudes(model).items():
-            sizes = {task: own[name] for task, own in sorted(gathered.sizes.items()) if name in own}
+            sizes = {task: own[name] for task, own in sorted(gathered.sizes.items()) if name in own and own[name].any()}
             kept, after = turnover(self.counts[name], worth.numel(), share, 0.0)
             if sizes:
                 staying = top_k(worth, kept, self.masks[name])
