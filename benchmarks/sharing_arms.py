@@ -221,7 +221,7 @@ def _maps(kind: type[ModelSettings], width: float) -> Callable[[tuple[str, ...]]
 
 
 PROBLEMS = {
-    "digits": Problem(_digits, {"vgg": _small_vgg(1)}, 32, 500),
+    "digits": Problem(_digits, {"vgg": _small_vgg(1), "resnet": _resnet(0.125, 1)}, 32, 1200),
     "cifar4": Problem(_cifar(4), {"vgg": _vgg16(0.25), "resnet": _resnet(0.25)}, 16, 1500),
     "cifar20": Problem(_cifar(20), {"vgg": _vgg16(0.117), "resnet": _resnet(0.117)}, 8, 800),
     "rooms": Problem(_rooms, {"resnet": _maps(ResNetUNet, 0.25), "vgg": _maps(nw.models.VGG, 0.125)}, 8, 300),
