@@ -149,10 +149,10 @@ def _full(name: str, data: Callable[[], DataSettings] = _cifar) -> dict[str, Any
 
 
 PROBLEMS = {
-    "rooms, deeplab": Problem(_rooms((48, 64)), _DEEPLAB, _NARROW, 5.0, _full("deeplab", _rooms((288, 384)))),
-    "rooms, segnet_mtan": Problem(_rooms((48, 64)), _MTAN, _NARROW, 5.0, _full("segnet_mtan", _rooms((288, 384)))),
-    "nyuv2_replica, deeplab": Problem(_nyuv2((48, 64)), _DEEPLAB, _NARROW, 5.0, _full("deeplab", _nyuv2(None))),
-    "nyuv2_replica, segnet_mtan": Problem(_nyuv2((48, 64)), _MTAN, _NARROW, 5.0, _full("segnet_mtan", _nyuv2(None))),
+    "rooms, deeplab": Problem(_rooms((48, 64)), _DEEPLAB, _NARROW, 1.0, _full("deeplab", _rooms((288, 384)))),
+    "rooms, segnet_mtan": Problem(_rooms((48, 64)), _MTAN, _NARROW, 1.0, _full("segnet_mtan", _rooms((288, 384)))),
+    "nyuv2_replica, deeplab": Problem(_nyuv2((48, 64)), _DEEPLAB, _NARROW, 1.0, _full("deeplab", _nyuv2(None))),
+    "nyuv2_replica, segnet_mtan": Problem(_nyuv2((48, 64)), _MTAN, _NARROW, 1.0, _full("segnet_mtan", _nyuv2(None))),
     "cifar100_tiny, 20 tasks": Problem(
         _cifar,
         RoutedVGG(width=0.25),
