@@ -83,6 +83,7 @@ def test_a_killed_training_ends_with_the_same_bits(name: str, tmp_path: Path, mo
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::UserWarning:torch")  # its own, in inductor
 @pytest.mark.parametrize("name", ["disparse_dynamic", "adapmtl", "reweighted_l1"])
 def test_a_compiled_training_keeps_as_many(name: str) -> None:
     """Also where a method runs the compiled graph backwards once for each task."""
