@@ -37,6 +37,12 @@ class TrainData:
     batches: Batches
     engine: Engine
 
+    def __len__(self) -> int:
+        """Return how many batches an epoch has."""
+        if self.batches.count is None:
+            raise TypeError("the training data has no length")
+        return self.batches.count
+
     def __iter__(self) -> Iterator[Any]:
         names, engine = [task.name for task in self.tasks], self.engine
         for raw in self.batches.peek():

@@ -78,3 +78,9 @@ def test_a_network_for_each_task_is_measured_as_one() -> None:
     assert isinstance(result.model, nw.TaskNets)
     assert isinstance(result.model.nets["near"], nn.Module)
     assert set(result.record.quality["small"]) == {"near", "far"}
+
+
+def test_phases_follow_the_epochs_of_the_data() -> None:
+    fourth = fitted(Overparam(alternate="epoch"))
+    said = fitted(Overparam(alternate="epoch", epoch_steps=4))
+    assert all(map(torch.equal, fourth.model.parameters(), said.model.parameters()))

@@ -261,3 +261,12 @@ def test_in_a_chain_one_plain_network_comes_out_and_exports(tmp_path: Any) -> No
 def test_a_ratio_below_one_is_refused() -> None:
     with pytest.raises(SettingError, match="greater than or equal to 1"):
         ExpandNet(ratio=0.5)
+
+
+def test_every_fold_is_proved_not_only_the_first() -> None:
+    model, run = Overparam().start(two(), EXAMPLE, steps=1)
+    run.finish(model)
+    with torch.no_grad():
+        model.get_parameter("trunk.0.parametrizations.weight.original0").fill_(torch.nan)
+    with pytest.raises(SurgeryError, match="did not prove itself"):
+        run.finish(model)

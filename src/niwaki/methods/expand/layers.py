@@ -115,7 +115,8 @@ def candidates(model: nn.Module, reach: Reach, keep: Sequence[str] = ()) -> tupl
 
 def _answers(model: nn.Module, example: Any, names: list[str] | None) -> Iterator[tuple[str, Tensor]]:
     """Yield each task's answers on each path through the model."""
-    paths = as_examples(example)
+    device = device_of(model)
+    paths = [path.map(lambda each: each.to(device)) for path in as_examples(example)]
     for number, path in enumerate(paths):
         own = names if names is None or len(paths) == 1 else names[number : number + 1]
         for task, answer in name_outputs(path.call(model), own).items():

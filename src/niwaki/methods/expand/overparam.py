@@ -41,7 +41,7 @@ class Overparam(Expanding):
         alternate: What follows a phase: the other after each ``"step"`` or each ``"epoch"``; ``"joint"`` has both
             parts learn in every step.
         epoch_steps: Steps of an epoch for ``alternate="epoch"``, at least 1; by default the number of batches in
-            ``data``.
+            ``data``, which are as many steps where none are accumulated.
         scales: ``"task"``: one scale for each task. ``"shared"``: a single one that learns from the balanced loss.
             ``"normalised"``: a single one that learns from all tasks' gradients at equal length. The last two are
             controls, which show what the tasks' own scales are worth.

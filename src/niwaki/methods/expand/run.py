@@ -56,6 +56,7 @@ class ExpandingRun(Run):
         self.decay: float | None = None
         self.optimizer_bytes: tuple[int, int] | None = None
         self.found: Folding | None = None
+        self.folded_before = False
 
     def parameter_groups(self, model: nn.Module, *, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Return the plain parameters, what weights are computed from, and the tasks' own scales, as three groups.
@@ -122,6 +123,7 @@ class ExpandingRun(Run):
         held = state["optimizer_bytes"]
         self.optimizer_bytes = None if held is None else (int(held[0]), int(held[1]))
         self.found = None if state["found"] is None else Folding.from_json(state["found"])
+        self.folded_before = self.found is not None
 
     def _folded(self, model: nn.Module) -> nn.Module:
         """Return a copy in which every layer is plain."""
@@ -132,7 +134,7 @@ class ExpandingRun(Run):
 
     def _prove(self, trained: nn.Module, folded: nn.Module) -> None:
         """Compare, and write the record; a run that was resumed after its fold keeps the record of then."""
-        if self.found is not None:
+        if self.folded_before:
             return
         with evaluating(trained), evaluating(folded):
             agreements = compare_folded(trained, folded, self.given.example, self.given.tasks)

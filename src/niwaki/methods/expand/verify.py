@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from niwaki.contract import Example, Named, as_examples, name_outputs, task_names
 from niwaki.errors import SurgeryError
+from niwaki.modules import device_of
 from niwaki.surgery.compare import TOLERANCE, Agreement
 from niwaki.surgery.rehearsal import draw, seeded
 
@@ -44,7 +45,8 @@ def compare_folded(
             "both"
         )
     found: dict[str, Agreement] = {}
-    names, paths = task_names(tasks), as_examples(example)
+    device = device_of(trained)
+    names, paths = task_names(tasks), [path.map(lambda each: each.to(device)) for path in as_examples(example)]
     for number, path in enumerate(paths):
         own = names if names is None or len(paths) == 1 else names[number : number + 1]
         for inputs in (path, draw(path, seed=0)):
