@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,9 @@ class Benchmark:
 
     def _print(self, part: str) -> None:
         cells = [cell for cell in self.cells if cell.part == part]
+        if not any(_cached(cell) for cell in cells):
+            Console().print(f"{self.name}: {part}: none of {len(cells)} cells was measured", highlight=False)
+            return
         table = Table(title=f"{self.name}: {part}", title_justify="left")
         settings = list(dict.fromkeys(key for cell in cells for key in cell.settings))
         for name in (*settings, *self.columns[part]):
@@ -100,9 +104,11 @@ class Benchmark:
     def _write(self, summary: dict[str, str]) -> None:
         for title, text in summary.items():
             Console().print(f"{title}: {text}", highlight=False, markup=False)
+        begun = {cell.part for cell in self.cells if _cached(cell)}
         rows = [
             {"part": cell.part, "settings": cell.settings, **(_cached(cell) or {"figures": None})}
             for cell in self.cells
+            if cell.part in begun
         ]
         RECORDS.mkdir(exist_ok=True)
         record: dict[str, Any] = {
@@ -130,8 +136,9 @@ def find_data(name: str) -> Path:
     raise FileNotFoundError(f"no folder {name} in {', '.join(places)}; name its parent in NIWAKI_DATA")
 
 
+@cache
 def code_version() -> str:
-    """Return the hash of the package's code as it lies there."""
+    """Return the hash of the package's code as it lay there at the beginning: what this process has imported."""
     digest = hashlib.sha256()
     for path in sorted((ROOT / "src").rglob("*.py")):
         digest.update(path.read_bytes())
