@@ -47,8 +47,8 @@ class Calibration:
     Attributes:
         tasks: The tasks.
         batches: As `niwaki.contract.read_batch` takes them.
-        norms: What the batch norms that are in training mode take: their ``"running"`` statistics, or those of the
-            ``"batch"``, as in training; a network that was never trained has no others.
+        norms: What batch norms take: their ``"running"`` statistics, or those of the ``"batch"``, as in training; a
+            network that was never trained has no others. Norms that alone are in evaluation mode stay so.
     """
 
     tasks: tuple[Task, ...]
@@ -98,8 +98,9 @@ class Calibration:
         Args:
             model: The model.
         """
-        live = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.training]
-        with evaluating(model), _on_the_batch(live if self.norms == "batch" else []), _same_chance(device_of(model)):
+        norms = [each for each in model.modules() if isinstance(each, _BatchNorm) and self.norms == "batch"]
+        live = [each for each in norms if each.training or not model.training]
+        with evaluating(model), _on_the_batch(live), _same_chance(device_of(model)):
             yield
 
 

@@ -124,8 +124,8 @@ def test_norms_of_an_untrained_network_take_the_batch(kind: type[SNIP | GraSP]) 
     model, other = network(2), network(2)
     with torch.no_grad():
         other.trunk[1].running_mean.add_(3.0)  # type: ignore[operator]  # a buffer
-    masks = [started(kind(density=0.3), net, steps=4)[1].masks for net in (model, other)]
-    assert places(masks[0]) == places(masks[1])
+    masks = [started(kind(density=0.3), net, steps=4)[1].masks for net in (model, other, other.eval())]
+    assert places(masks[0]) == places(masks[1]) == places(masks[2])
 
 
 @each_method

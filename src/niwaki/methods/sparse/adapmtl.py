@@ -126,8 +126,8 @@ class _AdapRun(SparseRun):
     def choose(self, model: nn.Module) -> Mapping[str, Tensor] | None:
         if not self._raw:
             return None if self.step or self._last else self._chosen(self.subject.magnitudes(model))
-        alive = sum(int(weight.count_nonzero()) for weight in self.subject.weights(model).values())
-        self._came = alive <= sum(self.counts.values())
+        alive = torch.stack([weight.count_nonzero() for weight in self.subject.weights(model).values()]).sum()
+        self._came = int(alive) <= sum(self.counts.values())
         if not self._came and self.step < self._last:
             return None
         raw, heights = self._raw, self._heights()
