@@ -95,11 +95,11 @@ class Masks(Mapping[str, Tensor]):
             changed: Name to the weights that were dropped or grown in this update, as bool masks.
         """
         for name, parameter in self._beside(model):
-            for value in optimizer.state.get(parameter, {}).values():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    self._clear(name, value)
-                    if changed is not None and name in changed:
-                        value.masked_fill_(changed[name].to(value.device), 0)
+            held = [each for each in optimizer.state.get(parameter, {}).values() if isinstance(each, Tensor)]
+            for value in (each for each in held if each.shape == parameter.shape):
+                self._clear(name, value)
+                if changed is not None and name in changed:
+                    value.masked_fill_(changed[name].to(value.device), 0)
 
     def _beside(self, model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield each parameter; its mask follows it to another device."""
