@@ -134,6 +134,16 @@ def test_without_an_example_layers_are_timed_on_stand_ins(net: Net) -> None:
     torch.testing.assert_close(fast(X)["depth"], net.eval()(X)["depth"])
 
 
+def test_a_layer_that_keeps_its_tenth_to_one_weight_is_tried() -> None:
+    def layer(kept: int) -> nn.Linear:
+        found = nn.Linear(3, 5)
+        found.weight.detach().zero_().view(-1)[:kept] = 1.0
+        return found
+
+    assert nw.sparse_runtime(layer(2), keep="all").report.replaced == ("",)  # a tenth of 15, rounded up
+    assert nw.sparse_runtime(layer(3), keep="all").report.left == {"": "80.0% zeros, below 90.0%"}
+
+
 def test_a_layer_alone_is_a_model(net: Net) -> None:
     fast, report = nw.sparse_runtime(net.scene, torch.rand(3, 32), keep="all")
     assert isinstance(fast, CompressedRows)

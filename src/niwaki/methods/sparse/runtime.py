@@ -54,7 +54,7 @@ def sparse_runtime(
         model: A model with zeros in its weights, on the CPU; it is not changed.
         example: The model's inputs, as for `measure`. Without them each layer is timed on a stand-in, and the whole
             model is not.
-        sparsity: Share of zeros from which a layer is tried, in (0, 1].
+        sparsity: Share of zeros from which a layer is tried, to one weight; in (0, 1].
         keep: ``"faster"``, or ``"all"`` to replace every layer that is sparse enough, whatever it gains.
         kernel: Who multiplies: ``"mkl"``, ``"scipy"``, or ``"auto"`` for MKL where torch's wheel has it.
         threads: Threads inside one operator while timing; at least 1. SciPy takes one. Of one thread the processor's
@@ -135,9 +135,8 @@ def _layers(model: nn.Module) -> dict[str, Layer]:
 
 def _unfit(layer: Layer, sparsity: float, calls: Mapping[Layer, Sequence[Tensor]] | None) -> str:
     """Return why a layer stays dense, or an empty text."""
-    zeros = _sparsity(layer)
-    if zeros < sparsity:
-        return f"{zeros:.1%} zeros, below {sparsity:.1%}"
+    if int(layer.weight.count_nonzero()) > (1 - sparsity) * layer.weight.numel() + 1:
+        return f"{_sparsity(layer):.1%} zeros, below {sparsity:.1%}"
     if isinstance(layer, nn.Conv2d) and (layer.groups != 1 or layer.padding not in {(0, 0), "same", "valid"}):
         return "grouped or padded"
     if layer.weight.dtype not in {torch.float32, torch.float64}:
