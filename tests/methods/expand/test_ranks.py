@@ -101,3 +101,19 @@ def test_files_replay_the_factors_and_the_cut_after_them(later: bool, tmp_path: 
     for one, other in zip(small(x).values(), again(x).values(), strict=True):
         assert torch.equal(one, other)
     nw.export(again, EXAMPLE, tmp_path / "small.onnx")
+
+
+def test_a_resumed_run_keeps_the_ranks_it_chose() -> None:
+    method = Overparam(keep_factored=True, budget=Budget(params=0.5))
+    model, run = method.start(two(), EXAMPLE, steps=2)
+    fresh = two()
+    with torch.no_grad():
+        for each in fresh.parameters():
+            each.copy_(torch.randn(each.shape, generator=torch.Generator().manual_seed(each.numel())) ** 3)
+    other, _ = method.start(fresh, EXAMPLE, steps=2)
+    assert {name: each.shape for name, each in other.named_parameters()} != {
+        name: each.shape for name, each in model.named_parameters()
+    }
+    again, resumed = method.resume(fresh, EXAMPLE, steps=2, state=run.state_dict())
+    again.load_state_dict(model.state_dict())
+    assert all(map(torch.equal, run.finish(model).parameters(), resumed.finish(again).parameters()))

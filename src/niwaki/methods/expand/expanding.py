@@ -85,12 +85,13 @@ class Expanding(Method):
         Raises:
             ContractError: When no layer can be expanded, or a setting does not fit the model.
         """
-        checked_steps(steps)
+        return self._begin(model, Given(self, example, tasks, checked_steps(steps), data))
+
+    def _begin(self, model: nn.Module, given: Given) -> tuple[nn.Module, ExpandingRun]:
         copy = recompile(deepcopy(model), model)
-        given = Given(self, example, tasks, steps, data)
-        if steps == 0 and not self.keeps_factors:
+        if given.steps == 0 and not self.keeps_factors:
             return copy, ExpandingRun(given, {})
-        plain = self._rewire(unwrap(copy), reach_of(unwrap(copy), example, tasks), given)
+        plain = self._rewire(unwrap(copy), reach_of(unwrap(copy), given.example, given.tasks), given)
         return copy, self._run(given, plain)
 
     @property

@@ -9,7 +9,7 @@ from torch import nn
 
 from niwaki.contract import Named
 from niwaki.errors import ContractError
-from niwaki.methods.base import Run, methods
+from niwaki.methods.base import Run, checked_steps, methods
 from niwaki.methods.expand.expanding import Expanding
 from niwaki.methods.expand.expansion import Expansion
 from niwaki.methods.expand.factors import ALL, Combine, Factors
@@ -17,8 +17,8 @@ from niwaki.methods.expand.layers import Candidate, Reach
 from niwaki.methods.expand.passes import join_passes, require_whole_answers, split_passes
 from niwaki.methods.expand.phases import Alternate, Phases, Scales
 from niwaki.methods.expand.ranks import prices, ranks_within
-from niwaki.methods.expand.run import Given
-from niwaki.methods.expand.scaled import ScaledRun
+from niwaki.methods.expand.run import ExpandingRun, Given
+from niwaki.methods.expand.scaled import ScaledRun, kept_ranks
 from niwaki.settings import Budget
 from niwaki.surgery import unwrap
 
@@ -136,10 +136,18 @@ class Overparam(Expanding):
         data: Iterable[Any] | None = None,
     ) -> tuple[nn.Module, Run]:
         """Factorise a model of the same structure, as far as the saved run had come. See `Method.resume`."""
-        model, run = super().resume(model, example, tasks, steps=steps, state=state, data=data)
+        ranks = state.get("ranks")
+        model, run = self._begin(model, Given(self, example, tasks, checked_steps(steps), data, ranks))
+        run.load_state_dict(state)
         if self.combine == "anneal" and run.settled:
             join_passes(unwrap(model))
         return model, run
+
+    def _begin(self, model: nn.Module, given: Given) -> tuple[nn.Module, ExpandingRun]:
+        started, run = super()._begin(model, given)
+        if isinstance(run, ScaledRun):
+            run.ranks = kept_ranks(unwrap(started))
+        return started, run
 
     def _rewire(self, model: nn.Module, reach: Reach, given: Given) -> dict[str, str]:
         plain = super()._rewire(model, reach, given)
@@ -152,7 +160,10 @@ class Overparam(Expanding):
     ) -> Callable[[Candidate, int], Expansion | str]:
         if not self.keep_factored:
             return self._expand
-        if self.budget is not None:
+        ranks: Mapping[str, int]
+        if given.ranks is not None:
+            ranks = given.ranks
+        elif self.budget is not None:
             ranks = ranks_within(model, chosen, given.example, given.tasks, self.budget)
         else:
             costs = prices(model, chosen, given.example, "params")

@@ -32,6 +32,7 @@ class Given:
         tasks: The tasks, or None.
         steps: Optimizer steps in all.
         data: Batches, or None.
+        ranks: Layers whose factors are kept, with their ranks, where a saved run has chosen them already.
     """
 
     settings: Method
@@ -39,6 +40,7 @@ class Given:
     tasks: Sequence[Named] | None
     steps: int
     data: Iterable[Any] | None
+    ranks: Mapping[str, int] | None = None
 
 
 class ExpandingRun(Run):

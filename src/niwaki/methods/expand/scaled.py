@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from math import ceil
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from niwaki.records.factoring import Factoring
 from niwaki.surgery import factor, recompile, unwrap
 from niwaki.surgery.factored import fill_pair
 
-__all__ = ["ScaledRun"]
+__all__ = ["ScaledRun", "kept_ranks"]
 
 
 class Options(Protocol):
@@ -58,6 +58,7 @@ class ScaledRun(ExpandingRun):
         super().__init__(given, plain)
         self.options = options
         self.phases = phases
+        self.ranks: dict[str, int] = {}
         self.own = OwnGradients(normalised=options.scales == "normalised")
 
     @property
@@ -112,6 +113,10 @@ class ScaledRun(ExpandingRun):
             )
         return super().finish(model)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return also the ranks of factors that are kept, which weights of another moment would choose otherwise."""
+        return {**super().state_dict(), "ranks": self.ranks}
+
     def _folded(self, model: nn.Module) -> nn.Module:
         if self.options.combine != "per_task" or not passes_of(unwrap(model)):
             folded = super()._folded(model)
@@ -150,20 +155,28 @@ class ScaledRun(ExpandingRun):
         return joined
 
 
+def kept_ranks(model: nn.Module) -> dict[str, int]:
+    """Return the layers whose factors stay two layers in the end, with their ranks.
+
+    Args:
+        model: The model in training, unwrapped.
+    """
+    return {name: each.rank for name, _, each in expansions(model) if isinstance(each, Factors) and each.kept}
+
+
 def _with_factors(folded: nn.Module, trained: nn.Module) -> nn.Module:
     """Put two layers where factors are kept."""
-    kept = {
-        name: (each, tensors_of(layer))
-        for name, layer, each in expansions(trained)
-        if isinstance(each, Factors) and each.kept
-    }
-    if not kept:
+    ranks = kept_ranks(trained)
+    if not ranks:
         return folded
-    split = factor(folded, Factoring(ranks={name: each.rank for name, (each, _) in kept.items()}))
-    for name, (each, tensors) in kept.items():
-        pair, bias = unwrap(split).get_submodule(name), unwrap(folded).get_submodule(name).bias
-        assert isinstance(pair, nn.Sequential)
-        fill_pair(pair, each.layout, *each.kept_factors(tensors), bias if isinstance(bias, Tensor) else None)
+    split = factor(folded, Factoring(ranks=ranks))
+    for name, layer, each in expansions(trained):
+        if name in ranks:
+            pair, bias = unwrap(split).get_submodule(name), layer.bias
+            assert isinstance(each, Factors)
+            assert isinstance(pair, nn.Sequential)
+            factors = each.kept_factors(tensors_of(layer))
+            fill_pair(pair, each.layout, *factors, bias if isinstance(bias, Tensor) else None)
     return recompile(split, folded)
 
 
