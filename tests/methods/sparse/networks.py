@@ -81,7 +81,9 @@ def sparse_names(run: Any) -> tuple[str, ...]:
 def started(
     method: Method, model: ManyTasks, *, steps: int, batches: int = 3
 ) -> tuple[Any, Any, list[Task], list[Batch]]:
-    """A method begun on a model, with its tasks and batches."""
+    """A method begun on a model, with its tasks and batches; from then on nothing is dropped."""
     tasks, data = tasks_of(model), batches_of(model, batches)
-    copy, run = method.start(model, EXAMPLE, tasks, steps=steps, data=data)
+    begun, run = method.start(model, EXAMPLE, tasks, steps=steps, data=data)
+    copy: Any = begun
+    copy.trunk[-1].p = 0.0
     return copy, run, tasks, data

@@ -51,9 +51,9 @@ def test_a_training_equals_one_with_parametrised_layers() -> None:
     model = network(2)
     copy, run, tasks, data = started(method, model, steps=200)
     optimizer = torch.optim.SGD(run.parameter_groups(copy, lr=0.1, weight_decay=1e-2), momentum=0.9)
-    other, names = deepcopy(model), sparse_names(run)
-    for net in (copy, other):
-        net.trunk[-1].p = 0.0
+    other: Any = deepcopy(model)
+    names = sparse_names(run)
+    other.trunk[-1].p = 0.0
     logits = {part: nn.Parameter(torch.tensor(-4.0)) for part in run.logits}
     assert set(logits) == {"trunk", "head t0", "head t1"}
     plain = torch.optim.SGD(other.parameters(), lr=0.1, weight_decay=1e-2, momentum=0.9)

@@ -168,7 +168,6 @@ def slow_update(before: Tensor, weight: Tensor, sizes: dict[str, Tensor], drop: 
 def test_dynamic_drops_by_magnitude_and_grows_by_each_tasks_gradient() -> None:
     method = DiSparse(density=0.3, mode="dynamic", every=3, until=0.75)
     copy, run, tasks, data = started(method, network(3), steps=16)
-    copy.trunk[-1].p = 0.0
     optimizer = torch.optim.SGD(run.parameter_groups(copy, lr=0.2, weight_decay=1e-2), momentum=0.9)
     names, updates = sparse_names(run), 0
     assert list(run.updates) == [3, 6, 9, 12]

@@ -57,19 +57,16 @@ def test_what_stays_is_wound_back(rewind: float) -> None:
 def test_the_smallest_of_the_trained_weights_go() -> None:
     copy, run, tasks, data = started(LotteryTicket(density=0.5, share=0.5), network(2), steps=4)
     optimizer = torch.optim.SGD(run.parameter_groups(copy, lr=0.5))
-    other = network(2)  # the same training without a method
+    other: Any = network(2)  # the same training without a method
+    other.trunk[-1].p = 0.0
     names = sparse_names(run)
     plain = torch.optim.SGD(other.parameters(), lr=0.5)
     for batch in data[:2]:
-        with torch.random.fork_rng():
-            torch.manual_seed(9)
-            copy = step(copy, run, optimizer, batch, tasks)
-        with torch.random.fork_rng():
-            torch.manual_seed(9)
-            plain.zero_grad()
-            losses = task_losses(tasks, other(batch[0]), batch[1])
-            torch.stack(list(losses.values())).sum().backward()
-            plain.step()
+        copy = step(copy, run, optimizer, batch, tasks)
+        plain.zero_grad()
+        losses = task_losses(tasks, other(batch[0]), batch[1])
+        torch.stack(list(losses.values())).sum().backward()
+        plain.step()
     for name in names:
         sizes = other.get_parameter(name).detach().abs()
         assert sizes[run.masks[name]].min() >= sizes[~run.masks[name]].max()
