@@ -270,3 +270,8 @@ def test_every_fold_is_proved_not_only_the_first() -> None:
         model.get_parameter("trunk.0.parametrizations.weight.original0").fill_(torch.nan)
     with pytest.raises(SurgeryError, match="did not prove itself"):
         run.finish(model)
+
+
+def test_weights_of_half_precision_stay_plain() -> None:
+    with pytest.raises(ContractError, match=r"trunk\.0: its weight is torch\.bfloat16"):
+        Overparam().start(two(dtype=torch.bfloat16), EXAMPLE.bfloat16(), steps=1)

@@ -134,4 +134,4 @@ def _why_not(layer: nn.Module, is_kept: bool, holders: Mapping[int, int]) -> str
         return "frozen"
     if holders[id(weight)] > 1:
         return "another layer holds its weight too"
-    return None if weight.is_floating_point() else "no floating point weight"
+    return None if weight.dtype in {torch.float32, torch.float64} else f"its weight is {weight.dtype}"
