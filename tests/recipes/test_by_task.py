@@ -124,6 +124,7 @@ def test_its_report_has_a_card_a_picture(twenty: Finished) -> None:
 
 
 def test_a_forecast_counts_the_longest_task(by_task: Recipe) -> None:
+    assert by_task.training is not None
     recipe = by_task.model_copy(update={"training": by_task.training.model_copy(update={"steps": None, "epochs": 2})})
     expected = forecast(recipe)
     # 24, 16 and 16 training pictures less a tenth: 22 of the longest task, 5 batches of 4

@@ -28,6 +28,7 @@ finetune:
 
 def test_what_finetune_does_not_say_is_taken_from_training() -> None:
     recipe = parse_recipe(TEXT)
+    assert recipe.training is not None
     assert (recipe.training.lr, recipe.finetune.lr) == (1e-2, 1e-3)
     assert recipe.finetune.batch_size == 4
     assert recipe.finetune.epochs == 1
@@ -35,6 +36,7 @@ def test_what_finetune_does_not_say_is_taken_from_training() -> None:
 
 def test_the_seed_reaches_both_trainings() -> None:
     recipe = parse_recipe(TEXT, overrides=["seed=7"])
+    assert recipe.training is not None
     assert (recipe.seed, recipe.training.seed, recipe.finetune.seed) == (7, 7, 7)
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from niwaki.data.rooms.render import render_room
 from niwaki.atomic import cache_folder
+from niwaki.data.rooms.render import render_room
 from niwaki.data.rooms.store import pack, store_file, stored, unpack
 from niwaki.errors import DataError
 
