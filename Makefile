@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+TESTS := $(BIN)/pytest --numprocesses 2 --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help setup demo test test-all lint types imports docs clean
@@ -40,10 +41,10 @@ imports: $(VENV)/dev  ## The floors: imports go only down
 	$(BIN)/lint-imports
 
 test: lint types imports  ## Everything a change must pass
-	$(BIN)/pytest
+	$(TESTS)
 
 test-all: lint types imports  ## The same, with the slow tests
-	$(BIN)/pytest -m 'slow or not slow'
+	$(TESTS) -m 'slow or not slow'
 
 docs: $(VENV)/docs  ## Build the pages into site/
 	$(BIN)/mkdocs build --strict

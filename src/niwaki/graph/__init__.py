@@ -5,6 +5,7 @@ from niwaki.graph.channels import Channels
 from niwaki.graph.classes import ChannelGroup, Classes, Labels, State, UnknownOperator
 from niwaki.graph.drawn import Drawn, drawn_from_banks
 from niwaki.graph.find import find_channels
+from niwaki.graph.flow import sources
 from niwaki.graph.inline import inline_regions
 from niwaki.graph.layers import Layer, planned_layers
 from niwaki.graph.macs import node_macs, uncounted
@@ -64,6 +65,7 @@ __all__ = [
     "operator_name",
     "planned_layers",
     "planned_size",
+    "sources",
     "trace",
     "uncounted",
 ]

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -50,8 +51,17 @@ def compress_rows(weight: Tensor) -> Rows:
     return Rows(starts, place[:, 1].to(torch.int32), values, (weight.shape[0], weight.shape[1]))
 
 
+@cache
+def _hear_the_warning() -> None:
+    """Let torch tell here that compressed rows are in beta, which it does once a process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        torch.eye(1).to_sparse_csr()
+
+
 def by_mkl(rows: Rows, bias: Tensor, x: Tensor) -> Tensor:
     """Return `W x + b` for `x` `[in, n]`, by torch's product of compressed rows and a dense matrix."""
+    _hear_the_warning()
     matrix = torch.sparse_csr_tensor(rows.starts, rows.columns, rows.values, rows.shape, check_invariants=False)
     return torch.addmm(bias[:, None], matrix, x)
 
@@ -100,9 +110,7 @@ def _fault_of_mkl() -> str | None:
     if not torch.backends.mkl.is_available():
         return "it was built without MKL"
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")  # told once a process
-            by_mkl(compress_rows(torch.eye(2)), torch.zeros(2), torch.ones(2, 1))
+        by_mkl(compress_rows(torch.eye(2)), torch.zeros(2), torch.ones(2, 1))
     except RuntimeError as error:
         return str(error).splitlines()[0]
     return None

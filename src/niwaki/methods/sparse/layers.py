@@ -7,8 +7,7 @@ from typing import Literal
 
 from torch import Tensor, fx
 
-from niwaki.graph import Program, Traced, find_parts, node_macs, operator_name
-from niwaki.graph.flow import sources
+from niwaki.graph import Program, Traced, find_parts, node_macs, operator_name, sources
 
 __all__ = ["Layer", "Place", "find_layers"]
 
