@@ -23,7 +23,7 @@ from minmax_overhead import overhead
 SPARSITIES = (0.9, 0.95, 0.975, 0.983, 0.99)
 SEEDS = tuple(range(8))
 PICKING_SEEDS = (100, 101)
-"""Gamma is picked with other seeds than it is judged by, on validation data."""
+"""The part `gammas` takes other seeds than gamma is judged by, and looks at validation data alone."""
 GAMMAS = (0.3, 1.0, 5.0, 20.0)
 
 

@@ -55,7 +55,7 @@ class Problem:
         data: Makes the data's settings; raises FileNotFoundError where the data is not there.
         model: The dense network.
         training: What the training is told beside its seed.
-        gamma: MinMax's pull towards equal weights, picked on validation data by the part `gammas`.
+        gamma: MinMax's pull towards equal weights: a first guess, which the part `gammas` has still to judge.
         full: What differs at full scale.
     """
 

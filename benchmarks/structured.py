@@ -5,8 +5,8 @@ python benchmarks/structured.py --part rooms --part nyuv2 --jobs 2
 
 One data set takes the whole comparison, the others its default. Stand-ins for the paper's NYUv2: drawn rooms, pairs of
 a digit and a garment, and frames of a replica in NYUv2's form. Network, budgets, floors and steps are the same for
-every criterion; the learning rate is each arm's own best of the part `rates`, which looks at validation data alone. The
-peer needs pip install 'niwaki[compare]' and is left out, with a note, where that is missing.
+every criterion, and so is the learning rate until the part `rates`, which looks at validation data alone, has been run
+and `RATES` says otherwise. The peer needs pip install 'niwaki[compare]' and is left out, with a note, where that is missing.
 """
 
 import time
@@ -27,7 +27,7 @@ BUDGETS = (0.5, 0.25, 0.1, 0.04)
 SEEDS = (0, 1, 2)
 CRITERIA = ("cos", "taylor", "magnitude", "random")
 RATES = {"dense": 4e-3, "iterative": 4e-3, "retrain": 4e-3, "anew": 4e-3, "group_norm": 4e-3}
-"""The best rate of each arm in the part `rates`."""
+"""The rate of each arm: a first guess, which the part `rates` has still to judge."""
 
 FACTORS: dict[str, dict[str, Any]] = {
     "allocation: uniform": {"allocation": "uniform"},
