@@ -193,6 +193,7 @@ def test_filters_are_worth_what_was_asked(make_nets: MakeNets, x: Tensor, import
 @pytest.mark.parametrize(
     ("settings", "data", "error", "reason"),
     [
+        ({"rates": {"typo*": 1.0}}, None, ContractError, r"rates: 'typo\*' fits no module of the model"),
         ({"scope": {"*": "none"}}, None, ContractError, "no convolution of this model can share filters"),
         ({"importance": "taylor"}, None, ContractError, "batches are needed"),
         (

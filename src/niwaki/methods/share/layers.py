@@ -1,7 +1,7 @@
 """Which convolutions of several networks may share filters: found by comparing their programs, not their names."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, cast
@@ -98,7 +98,7 @@ def find_layers(model: nn.Module, traced: Traced, scope: Mapping[str, Reach] | N
         [['nets.left.0', 'nets.right.0']]
     """
     chosen = dict(scope or {})
-    _require_known(model, chosen)
+    require_known(model, "scope", chosen)
     met: Counter[tuple[str, tuple[object, ...]]] = Counter()
     found: dict[tuple[object, ...], list[Convolution]] = {}
     for each in _convolutions(model, traced):
@@ -175,8 +175,18 @@ def fits(module: str, pattern: str) -> bool:
     return any(fnmatchcase(".".join(parts[: end + 1]), pattern) for end in range(len(parts)))
 
 
-def _require_known(model: nn.Module, scope: Mapping[str, Reach]) -> None:
+def require_known(model: nn.Module, setting: str, patterns: Iterable[str]) -> None:
+    """Refuse a name or pattern that stands for no module.
+
+    Args:
+        model: The model, unwrapped.
+        setting: Where they were given, for the message.
+        patterns: Names or patterns.
+
+    Raises:
+        ContractError: When one fits none.
+    """
     names = [name for name, _ in model.named_modules() if name]
-    for pattern in scope:
+    for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise ContractError(f"scope: {pattern!r} fits no module of the model{did_you_mean(pattern, names)}")
+            raise ContractError(f"{setting}: {pattern!r} fits no module of the model{did_you_mean(pattern, names)}")

@@ -15,7 +15,7 @@ from niwaki.methods.base import Method, Run, Stage, checked_steps, methods
 from niwaki.methods.share.aligning import align_networks
 from niwaki.methods.share.batches import open_batches
 from niwaki.methods.share.importance import Importance
-from niwaki.methods.share.layers import Layer, Reach, find_layers, fits
+from niwaki.methods.share.layers import Layer, Reach, find_layers, fits, require_known
 from niwaki.methods.share.run import SharingRun
 from niwaki.methods.share.search import ManyObjective
 from niwaki.methods.share.selecting import Selector, selectors
@@ -184,6 +184,7 @@ class FilterSharing(Method):
         checked_steps(steps)
         example, tasks, data = given
         plain = materialise(unwrap(model))
+        require_known(plain, "rates", self.rates)
         traced = trace(plain, example, tasks=task_names(tasks))
         layers = find_layers(plain, traced, self.scope)
         if not layers:

@@ -1,6 +1,6 @@
 """Selectors that keep the first of a ranking, or chance's own choice: what many-objective search is compared with."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,9 +12,7 @@ __all__ = ["Distinct", "Farthest", "FarthestMedian", "Greedy", "RandomChoice"]
 
 
 class _Ranked(Selector):
-    """Keeps the first filters of each layer by a ranking."""
-
-    ranking: ClassVar[str]
+    """Keeps the first filters of each layer by the ranking of its name."""
 
     def select(self, question: Question) -> Found:
         """Keep the first of each layer.
@@ -22,7 +20,7 @@ class _Ranked(Selector):
         Raises:
             ContractError: When rates are adaptive.
         """
-        counts, rank = question.fixed_counts(self.kind), rankings.get(self.ranking)
+        counts, rank = question.fixed_counts(self.kind), rankings.get(self.kind)
         orders = [rank(layer) for layer in layers_of(question)]
         kept = [tuple(sorted(order[:count].tolist())) for order, count in zip(orders, counts, strict=True)]
         return Found(Selection(tuple(kept)))
@@ -38,7 +36,6 @@ class FarthestMedian(_Ranked):
     """
 
     kind: Literal["fpgm"] = "fpgm"
-    ranking: ClassVar[str] = "fpgm"
 
 
 @selectors.register("farthest")
@@ -51,7 +48,6 @@ class Farthest(_Ranked):
     """
 
     kind: Literal["farthest"] = "farthest"
-    ranking: ClassVar[str] = "farthest"
 
 
 @selectors.register("greedy")
@@ -64,7 +60,6 @@ class Greedy(_Ranked):
     """
 
     kind: Literal["greedy"] = "greedy"
-    ranking: ClassVar[str] = "greedy"
 
 
 @selectors.register("distinct")
@@ -77,7 +72,6 @@ class Distinct(_Ranked):
     """
 
     kind: Literal["distinct"] = "distinct"
-    ranking: ClassVar[str] = "distinct"
 
 
 @selectors.register("random")
