@@ -104,6 +104,12 @@ def test_statistics_of_all_tasks_are_those_of_all_activations() -> None:
     torch.testing.assert_close(alone.running_mean, data["b"].mean(0))
 
 
+def test_a_norm_that_averages_answers_before_it_has_seen_anything() -> None:
+    plain = nn.BatchNorm1d(3, momentum=None).eval()
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(TaskNorm(plain, ("a", "b"), ("a", "b")).eval()(x), plain(x))
+
+
 class Pair(NamedTuple):
     """Answers in a form of the user's own."""
 

@@ -51,11 +51,12 @@ class TaskNorm(nn.Module):
         """Normalise with the statistics of the task that runs."""
         (norm,) = self.norm
         place = self.tasks.index(self.task) if self.task is not None else 0
+        momentum = norm.momentum
         if self.training:
             self.num_batches_tracked[place] += 1
-        momentum = norm.momentum if norm.momentum is not None else 1 / self.num_batches_tracked[place].item()
+            momentum = 1 / self.num_batches_tracked[place].item() if momentum is None else momentum
         mean, var = self.running_mean[place], self.running_var[place]
-        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, momentum, norm.eps)
+        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, momentum or 0.0, norm.eps)
 
     def joined(self, task: str | None = None) -> _BatchNorm:
         """Return a plain norm: with a task's own statistics, or those of all tasks' activations taken together.
