@@ -127,6 +127,13 @@ def test_categories_without_keypoints_are_no_people(made: Made) -> None:
     assert not targets_of(made)["keypoints"].isnan().any()
 
 
+@pytest.mark.parametrize("category", [[1], {"a": 1}, None])
+def test_a_category_that_is_no_number_is_told(made: Made, category: Any) -> None:
+    made.edit(lambda contents: first(contents).update(category_id=category), "person_keypoints")
+    with pytest.raises(DataError, match="categor"):
+        CocoData(root=made.root, size=(32, 32)).open()
+
+
 def test_keypoints_outside_of_the_picture_are_not_used(made: Made) -> None:
     made.edit(lambda contents: first(contents).update(keypoints=[11, 17, 2, 400, 18, 1, 0, 0, 0]), "person_keypoints")
     assert "keypoints outside of the picture, not used: 1" in notes(made)

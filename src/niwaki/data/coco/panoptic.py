@@ -53,6 +53,7 @@ def _fault(annotations: list[dict[str, Any]], places: Mapping[int, int]) -> Faul
     if not isinstance(name, str) or not isinstance(segments, list):
         return Fault(f"file_name {name!r} and {type(segments).__name__} as segments_info", "a name and a list")
     for each in segments:
-        if not isinstance(each, dict) or not isinstance(each.get("id"), int) or each.get("category_id") not in places:
+        whole = isinstance(each, dict) and all(isinstance(each.get(key), int) for key in ("id", "category_id"))
+        if not whole or each["category_id"] not in places:
             return Fault(f"the segment {each!r}", "an id, and the category_id of a category in categories")
     return None

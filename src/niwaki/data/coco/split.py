@@ -143,7 +143,7 @@ def _regions(objects: Mapping[int, tuple[Object, ...]], *, background: bool) -> 
 def _people(document: Document, sizes: Mapping[int, tuple[int, int]], ledger: Ledger) -> dict[int, tuple[Person, ...]]:
     source = _source(document, ledger)
     (names,) = (len(each.keypoints) for each in document.categories if each.keypoints)
-    others = {each.id for each in document.categories if not each.keypoints}
+    others = [each.id for each in document.categories if not each.keypoints]  # a list: what is no id may have no hash
     found: dict[int, tuple[Person, ...]] = {}
     for number in (each for each in document.pictures if each in sizes):
         given = (each for each in document.annotations.get(number, ()) if each.get("category_id") not in others)
