@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from niwaki.errors import ContractError
 from niwaki.methods.sparse import DynamicSparse, Masks
+from niwaki.methods.sparse.masks import keeps_zeros
 
 MOVING = DynamicSparse(density=0.2, every=2, allocation="erk")
 POSITIVE_ZERO = 0
@@ -153,3 +154,10 @@ def test_weights_are_masked_after_each_step_of_an_optimizer_that_is_not_known(tr
         job.step()
         for name, mask in job.run.masks.items():
             assert not job.model.get_parameter(name)[~mask].count_nonzero()
+
+
+def test_an_optimizer_that_mixes_weights_is_not_trusted_with_zeros() -> None:
+    """Muon makes the whole update orthogonal, so that a zero gradient moves its weight all the same."""
+    weight = nn.Parameter(torch.ones(3, 3))
+    assert keeps_zeros(torch.optim.AdamW([weight]))
+    assert not keeps_zeros(torch.optim.Muon([weight]))

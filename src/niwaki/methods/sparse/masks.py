@@ -159,8 +159,14 @@ def agree(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return shared
 
 
+_ELEMENTWISE = frozenset(
+    {torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.NAdam}
+)
+"""Optimizers whose step at a weight depends on that weight alone; Muon's, say, does not."""
+
+
 def keeps_zeros(optimizer: Optimizer) -> bool:
-    """Say whether a step is known to leave a weight at zero whose gradient and state are zero: torch's own do.
+    """Say whether a step is known to leave a weight at zero whose gradient and state are zero.
 
     Args:
         optimizer: Any optimizer, also one that only wraps another.
@@ -172,4 +178,4 @@ def keeps_zeros(optimizer: Optimizer) -> bool:
         >>> keeps_zeros(torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1))
         True
     """
-    return type(optimizer).__module__.startswith("torch.optim.")
+    return type(optimizer) in _ELEMENTWISE
