@@ -146,7 +146,7 @@ def _overheads(cells: Sequence[Cell]) -> dict[str, str]:
         for name, target in _TARGETS.items() if figures else ():
             low, high = figures[f"{name} interval"]
             verdict = "missed" if low > target else "met" if high <= target else "not decided"
-            over = "equal weighting" if name == "MinMax" else "dense"
+            over = "equal weighting of the same normalised losses" if name == "MinMax" else "dense"
             found[f"{cell.settings['problem']}, {name} step over {over}, processor time"] = (
                 f"{figures[name]:.3f} ({low:.3f} to {high:.3f}); target {target}: {verdict}; "
                 f"{figures[f'{name} memory']:.1%} more memory than weights, gradients and optimizer state"

@@ -6,7 +6,8 @@ python benchmarks/structured.py --part rooms --part nyuv2 --jobs 2
 One data set takes the whole comparison, the others its default. Stand-ins for the paper's NYUv2: drawn rooms, pairs of
 a digit and a garment, and frames of a replica in NYUv2's form. Network, budgets, floors and steps are the same for
 every criterion, and so is the learning rate until the part `rates`, which looks at validation data alone, has been run
-and `RATES` says otherwise. The peer needs pip install 'niwaki[compare]' and is left out, with a note, where that is missing.
+and `RATES` says otherwise. The peer needs pip install 'niwaki[compare]' and is left out, with a note, where that is
+missing.
 """
 
 import time
@@ -91,7 +92,9 @@ def vgg(width: float, side: int, macs: float, seed: int) -> dict[str, Any]:
         "MACs that stay": left.macs / dense.whole.macs,
         "params that stay": left.params / dense.whole.params,
         "form": plan.form,
-        "self-check": "passed",
+        "self-check": "in part"
+        if any("not proved" in note for note in plan.notes)
+        else "passed",  # a failed one raises
         "notes": list(plan.notes),
         "s": seconds,
     }
