@@ -208,6 +208,11 @@ FAULTS: dict[str, tuple[str, Callable[[Made], Any], str]] = {
         lambda made: made.edit(lambda each: each["categories"].append({"id": 18, "name": "wolf"})),
         r"found category 18 twice; expected an id for each category",
     ),
+    "category without id": (
+        "categories without a whole number as id",
+        lambda made: made.edit(lambda each: each["categories"].append({"id": "90", "name": "wolf"})),
+        r"found category 'wolf' with id '90'; expected an id for each category",
+    ),
     "picture without id": (
         "pictures without id, name or size",
         lambda made: made.edit(lambda each: each["images"].append({"file_name": "a.png", "height": 1, "width": 1})),
@@ -373,6 +378,22 @@ def test_faults_of_panoptic_pictures(made: Made) -> None:
     assert "train2017: pictures without a panoptic one, unlabelled: 4" in splits.notes
     samples = [splits.train[index] for index in range(len(splits.train))] + [splits.val[0]]
     assert [len(targets) for _, targets in samples].count(0) == 4
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_panoptic_picture_outside_of_its_folder_is_not_read(made: Made, absolute: bool) -> None:
+    made.add_panoptic()
+    own = made.root / "annotations" / "panoptic_train2017" / "000000000001.png"
+    secret = own.rename(made.root / "secret.png")
+    name = str(secret) if absolute else "../../secret.png"
+    assert (own.parent / name).is_file()
+    made.edit(lambda contents: first(contents).update(file_name=name), "panoptic")
+    settings = CocoData(root=made.root, labels="panoptic", tasks=("segmentation",), size=(60, 40), augment=None)
+    message = f"found file_name '{name}'; expected a path inside the folder of the panoptic pictures, for picture 1"
+    with pytest.raises(DataError, match=re.escape(message)):
+        settings.open()
+    splits = CocoData(**{**settings.model_dump(), "skip_wrong": True}).open()
+    assert "train2017: pictures without a panoptic one, unlabelled: 1" in splits.notes
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from niwaki.data.coco.ledger import Ledger
 from niwaki.data.findings import Problem
 
-__all__ = ["Category", "Document", "Listed", "read_document"]
+__all__ = ["Category", "Document", "Listed", "lies_inside", "read_document"]
 
 _FORM = "JSON of COCO's form: {images: [...], annotations: [...], categories: [...]}"
 
@@ -84,8 +84,22 @@ def read_document(path: Path, ledger: Ledger) -> Document | Problem:
     return Document(path, pictures, named, _sorted_out(path, annotations or (), set(pictures), ledger))
 
 
+def lies_inside(name: str) -> bool:
+    """Tell whether a file's name, as annotations give it, stays inside the folder that it is looked up in.
+
+    Examples:
+        >>> [lies_inside(name) for name in ("a.png", "kitchen/a.png", "../a.png", "/a.png", "")]
+        [True, True, False, False, False]
+    """
+    path = PurePosixPath(name)
+    return bool(name) and not path.is_absolute() and ".." not in path.parts
+
+
 def _categories(path: Path, given: Sequence[dict[str, Any]], ledger: Ledger) -> Iterator[Category]:
     seen: set[int] = set()
+    for each in (one for one in given if not _is_id(one.get("id"))):
+        found = f"category {each.get('name')!r} with id {each.get('id')!r}"
+        ledger.wrong("categories without a whole number as id", path, found, "an id for each category")
     for each in sorted((one for one in given if _is_id(one.get("id"))), key=lambda one: int(one["id"])):
         if each["id"] in seen:
             found = f"category {each['id']} twice"
@@ -115,7 +129,7 @@ def _picture_fault(given: dict[str, Any], place: int) -> tuple[str, str] | None:
     if not _is_id(given.get("id")):
         return f"images[{place}] without a whole number as id", "an id for each picture"
     name = given.get("file_name")
-    if not isinstance(name, str) or not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    if not isinstance(name, str) or not lies_inside(name):
         return f"picture {given['id']} with file_name {name!r}", "a path inside the folder of its split"
     if not all(_is_id(given.get(side)) and given[side] > 0 for side in ("height", "width")):
         return f"picture {given['id']} of {given.get('height')!r}x{given.get('width')!r}", "height and width in pixels"

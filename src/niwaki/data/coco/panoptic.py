@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from niwaki.data.coco.document import Document
+from niwaki.data.coco.document import Document, lies_inside
 from niwaki.data.coco.ledger import Ledger
 from niwaki.data.coco.semantic import Segments
 from niwaki.data.frames import Fault
@@ -52,6 +52,8 @@ def _fault(annotations: list[dict[str, Any]], places: Mapping[int, int]) -> Faul
     name, segments = annotations[0].get("file_name"), annotations[0].get("segments_info")
     if not isinstance(name, str) or not isinstance(segments, list):
         return Fault(f"file_name {name!r} and {type(segments).__name__} as segments_info", "a name and a list")
+    if not lies_inside(name):
+        return Fault(f"file_name {name!r}", "a path inside the folder of the panoptic pictures")
     for each in segments:
         whole = isinstance(each, dict) and all(isinstance(each.get(key), int) for key in ("id", "category_id"))
         if not whole or each["category_id"] not in places:
