@@ -110,14 +110,6 @@ def test_trunk_and_heads_follow_targets_of_their_own(magnitudes: dict[str, Tenso
     assert Target(trunk=0.1, heads=0.2).density_of("branch a+b") == 0.1
 
 
-def test_progress_leads_from_dense_to_the_target(magnitudes: dict[str, Tensor]) -> None:
-    target = Target(density=0.2, heads=0.5)
-    assert sum(target.counts(LAYERS, magnitudes, progress=0.0).values()) == SIZE
-    half = target.counts(LAYERS, magnitudes, progress=0.5)
-    assert (half["near"], half["wide"]) == (192, round(0.6 * 4608))
-    assert target.counts(LAYERS, magnitudes, progress=1.0) == target.counts(LAYERS, magnitudes)
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [

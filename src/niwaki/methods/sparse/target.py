@@ -71,7 +71,7 @@ class Target(Settings):
         assert found is not None
         return found
 
-    def counts(self, layers: Sequence[Layer], scores: Mapping[str, Tensor], progress: float = 1.0) -> dict[str, int]:
+    def counts(self, layers: Sequence[Layer], scores: Mapping[str, Tensor]) -> dict[str, int]:
         """Return how many weights each layer keeps.
 
         Layers that share a density are allocated together; the sum of each such group is the density times its size,
@@ -80,7 +80,6 @@ class Target(Settings):
         Args:
             layers: The weights that can be sparse.
             scores: Layer to the scores of its weights, which the allocations `Global` and `LAMP` go by.
-            progress: How much of what is to go is gone, in [0, 1]; 1 is the target.
 
         Returns:
             Layer to count, in the order given.
@@ -93,12 +92,12 @@ class Target(Settings):
             groups.setdefault("" if self._own(each.part) is None else _side(each), []).append(each)
         found: dict[str, int] = {}
         for members in groups.values():
-            found |= self._shared(members, scores, progress)
+            found |= self._shared(members, scores)
         return {each.name: found[each.name] for each in layers}
 
-    def _shared(self, members: list[Layer], scores: Mapping[str, Tensor], progress: float) -> dict[str, int]:
+    def _shared(self, members: list[Layer], scores: Mapping[str, Tensor]) -> dict[str, int]:
         size = sum(each.size for each in members)
-        density = 1 - progress * (1 - self.density_of(members[0].part))
+        density = self.density_of(members[0].part)
         total = round(density * size)
         if total < len(members):
             raise BudgetError(
