@@ -32,7 +32,9 @@ WEIGHTINGS: dict[str, dict[str, Any]] = {
     "UW": {"kind": "UW"},
     "DWA": {"kind": "DWA"},
     "MinMax": {"kind": "MinMax"},
+    "relative change": {"kind": "AdapMTL"},
 }
+"""How tasks are weighed. The last are the weights that belong to the method AdapMTL."""
 
 ENGINES: dict[str, dict[str, Any]] = {
     "dst": {"kind": "dynamic_sparse"},
@@ -91,11 +93,14 @@ def train(problem: str, scale: str, sparsity: float, engine: str, balance: Balan
 
 
 def weighing(name: str, problem: str, scale: str, gamma: float | None = None) -> Balancer:
-    """Return a new balancer; MinMax with the problem's gamma, or another."""
+    """Return a new balancer; MinMax with the problem's gamma or another, AdapMTL's at its shares of the steps."""
     options = dict(WEIGHTINGS[name])
     if name == "MinMax":
         options["gamma"] = PROBLEMS[problem].at(scale).gamma if gamma is None else gamma
         options["beta"] = max(50.0, options["gamma"])  # monotone ascent
+    if name == "relative change":
+        steps = PROBLEMS[problem].at(scale).training["steps"]
+        options |= {"window": steps // 40, "begin": steps // 4}  # the paper's 500 and 5000 in 20 000 steps
     return make_balancer(options)
 
 
