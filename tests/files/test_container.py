@@ -1,5 +1,7 @@
+import base64
 import hashlib
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,9 @@ from safetensors.torch import save_file
 
 from niwaki.errors import FileError
 from niwaki.files import container as containers
-from niwaki.files import load_state, save_state
-from niwaki.files.container import read_container, write_container
+from niwaki.files import deflated, load_state, save_state
+from niwaki.files.container import read_container, read_manifest_of, write_container
+from niwaki.files.deflated import inflate
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def test_a_newer_format_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(containers, "FORMAT", containers.FORMAT + 1)
     save_state(path, 1)
     monkeypatch.undo()
-    with pytest.raises(FileError, match=r"file format 3.*reads formats up to 2: upgrade"):
+    with pytest.raises(FileError, match=r"file format 4.*reads formats up to 3: upgrade"):
         load_state(path)
 
 
@@ -78,9 +81,52 @@ def test_the_form_is_plain_safetensors_with_json(path: Path) -> None:
     digest, _, text = header["__metadata__"]["niwaki"].partition("\n")
     assert digest == hashlib.sha256(text.encode()).hexdigest()
     manifest = json.loads(text)
-    assert (manifest["format"], manifest["kind"]) == (2, "state")
+    assert (manifest["format"], manifest["kind"]) == (3, "state")
     start, end = header["t0"]["data_offsets"]
     assert np.frombuffer(content[8 + length + start : 8 + length + end], "<f4").tolist() == [0, 1, 2, 3, 4]
+
+
+LARGE = {"plans": [{"kept": list(range(3000)), "factor": float("inf")}] * 4, "tasks": ["a\u00e9"]}
+
+
+def test_large_entries_are_deflated_and_short_ones_legible(tmp_path: Path) -> None:
+    write_container(tmp_path / "f", "state", {}, LARGE)
+    content = (tmp_path / "f").read_bytes()
+    text = json.loads(content[8:])["__metadata__"]["niwaki"].partition("\n")[2]
+    told = json.loads(text)
+    assert told["deflated"] == ["plans"]
+    assert told["tasks"] == LARGE["tasks"]
+    assert json.loads(zlib.decompress(base64.b64decode(told["plans"]))) == LARGE["plans"]
+    assert len(content) < len(json.dumps(LARGE)) / 4
+    found = read_manifest_of(tmp_path / "f", "state")
+    assert {name: found[name] for name in LARGE} == LARGE
+    assert "deflated" not in found
+
+
+def test_files_of_the_format_before_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "FORMAT", 2)
+    monkeypatch.setattr(containers, "deflate", dict)
+    write_container(tmp_path / "f", "state", {"a": torch.ones(2)}, LARGE)
+    monkeypatch.undo()
+    tensors, manifest = read_container(tmp_path / "f", "state")
+    assert torch.equal(tensors["a"], torch.ones(2))
+    assert (manifest["format"], manifest["plans"]) == (2, LARGE["plans"])
+
+
+@pytest.mark.parametrize(
+    "packed", ["?", None, 3, base64.b64encode(b"xx").decode(), base64.b64encode(zlib.compress(b"{")).decode()]
+)
+def test_what_is_no_deflated_json_is_refused(packed: object) -> None:
+    with pytest.raises(FileError, match="file was altered: plans in its manifest is no deflated JSON"):
+        inflate({"plans": packed, "deflated": ["plans"]}, "file")
+
+
+def test_an_entry_that_would_fill_the_memory_or_breaks_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = zlib.compress(json.dumps("a" * 4000).encode())
+    monkeypatch.setattr(deflated, "_MOST", 1000)
+    for packed in (whole, whole[:-6]):
+        with pytest.raises(FileError, match="breaks off, or is larger than 1,000 characters"):
+            inflate({"plans": base64.b64encode(packed).decode(), "deflated": ["plans"]}, "file")
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_mode_and_gradients_are_those_of_the_fresh_model(tmp_path: Path, small: 
 def test_the_manifest_tells_what_is_in_the_file(tmp_path: Path, small: nn.Module) -> None:
     save(small, tmp_path / "m", tasks=["depth", "normals"])
     manifest = read_manifest(tmp_path / "m")
-    assert (manifest.format, manifest.niwaki, manifest.torch) == (2, nw.__version__, torch.__version__)
+    assert (manifest.format, manifest.niwaki, manifest.torch) == (3, nw.__version__, torch.__version__)
     assert manifest.tasks == ("depth", "normals")
     assert manifest.model.endswith("Net")
     assert len(manifest.plans) == 1

@@ -16,17 +16,18 @@ from torch import Tensor
 
 from niwaki.atomic import write_atomically
 from niwaki.errors import FileError
+from niwaki.files.deflated import deflate, inflate
 from niwaki.version import __version__
 
 __all__ = ["FORMAT", "read_container", "read_manifest_of", "write_container"]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file form; every release reads its own and all older ones. Since 2 the places of a sparse tensor's
-values may be told by gaps, and the values may be rounded."""
+values may be told by gaps, and the values may be rounded; since 3 large entries of the manifest are deflated."""
 
 _MANIFEST = "niwaki"
 """The only key of the header's metadata (safetensors writes several in any order, and equal models shall give equal
-files): the manifest's digest, a line feed, the manifest as JSON."""
+files): the manifest's digest, a line feed, the manifest as JSON, large entries deflated."""
 
 
 def write_container(path: str | Path, kind: str, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
@@ -43,7 +44,7 @@ def write_container(path: str | Path, kind: str, tensors: Mapping[str, Tensor], 
     """
     ready = _apart(tensors)
     heading = {"format": FORMAT, "kind": kind, "niwaki": __version__, "torch": str(torch.__version__)}
-    text = json.dumps({**heading, **manifest, "sha256": _digest(ready)}, separators=(",", ":"))
+    text = json.dumps({**heading, **deflate(manifest), "sha256": _digest(ready)}, separators=(",", ":"))
     metadata = {_MANIFEST: f"{_digest_of_text(text)}\n{text}"}
     # as bytes: safetensors' own writing to a path leaves a file of its own behind when it is killed
     write_atomically(path, save(ready, metadata=metadata))
@@ -100,7 +101,7 @@ def read_manifest_of(path: str | Path, kind: str) -> dict[str, Any]:
         )
     if manifest["kind"] != kind:
         raise FileError(f"{path} holds a {manifest['kind']}, not a {kind}")
-    return manifest
+    return inflate(manifest, path)
 
 
 def _opened(path: str | Path) -> Any:
