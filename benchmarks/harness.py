@@ -32,11 +32,15 @@ RECORDS = ROOT / "benchmarks" / "records"
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure to find: a part of the benchmark, its settings, and the function that measures it."""
+    """One figure to find: a part of the benchmark, its settings, and the function that measures it.
+
+    One that is `alone` is measured while no other is, before them: it is about time.
+    """
 
     part: str
     settings: dict[str, Any]
     measure: Callable[..., dict[str, Any]] = field(compare=False)
+    alone: bool = False
 
     @property
     def key(self) -> str:
@@ -161,13 +165,14 @@ def _cached(cell: Cell) -> dict[str, Any] | None:
 
 def _measure_all(cells: list[Cell], jobs: int) -> None:
     """Measure cells in their order, one after the other or several at a time; the first that fails ends it."""
-    if jobs == 1:
-        for cell in cells:
+    for cell in cells:
+        if cell.alone or jobs == 1:
             _measure(cell)
+    if jobs == 1:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, initializer=_share_cores, initargs=(jobs,)) as pool:
-        for done in [pool.submit(_measure, cell) for cell in cells]:
+        for done in [pool.submit(_measure, cell) for cell in cells if not cell.alone]:
             try:
                 done.result()
             except BaseException:

@@ -1,6 +1,7 @@
 """Networks that share filters: ways to choose them, against pruning apart and one network with several heads.
 
-Also how good the search is, and what it takes for three VGG-16. python benchmarks/sharing.py --quick --jobs 2
+Only the search chooses how many filters stay; where it does, the other ways keep as many of each layer, or take as many
+bytes. Also how good the search is, and what it takes for three VGG-16. python benchmarks/sharing.py --quick --jobs 2
 """
 
 import multiprocessing
@@ -16,16 +17,17 @@ import torch
 
 from harness import Benchmark, Cell
 from niwaki.contract import Example
-from niwaki.methods.share import FilterSharing, Important
+from niwaki.methods.share import FilterSharing
 from niwaki.methods.share.search import ManyObjective, rankings
 from niwaki.methods.share.search.archive import not_dominated
 from niwaki.methods.share.search.asking import layers_of
 from niwaki.methods.share.search.layer import SearchLayer
 from niwaki.methods.share.search.problem import GIVEN, Problem, default_objectives
 from niwaki.methods.share.search.searching import Effort, random_search, search
-from niwaki.methods.share.selecting import Found, Question, Selector
+from niwaki.methods.share.selecting import Found, Question, Selection, Selector
 from niwaki.models import NetsByTask, RoutedVGG
 from sharing_arms import Prepared, measure_arm
+from sharing_problems import SCALE
 
 SELECTORS = ("many_objective", "importance", "fpgm", "random", "kmeans", "kmedoids")
 RATES = (0.7, 0.5, 0.3, 0.2)
@@ -34,7 +36,7 @@ FULL_PARTS = {"cifar4": ("vgg", "resnet"), "cifar20": ("vgg", "resnet"), "rooms"
 
 
 class Listening(Selector):
-    """Remembers what it is asked, and answers by importance."""
+    """Remembers what it is asked, and keeps every filter."""
 
     kind: str = "listening"
     heard: ClassVar[list[Question]] = []
@@ -42,25 +44,19 @@ class Listening(Selector):
     def select(self, question: Question) -> Found:
         """Remember the question."""
         self.heard.append(question)
-        return Important().select(question)
+        return Found(Selection(tuple(tuple(range(stack.size)) for stack in question.stacks)))
 
 
 def asked(model: torch.nn.Module, example: Any, rate: float | str) -> Question:
     """Return what filter sharing asks of a selector."""
-    FilterSharing(rate=1.0 if rate == "adaptive" else rate, selector=Listening(), common_start=-1).start(
-        model, example, steps=0
-    )
-    question = Listening.heard.pop()
-    if rate != "adaptive":
-        return question
-    least = tuple(max(1, each.size // 20) for each in question.stacks)
-    return Question(stacks=question.stacks, counts=None, least=least)
+    FilterSharing(rate=rate, selector=Listening(), common_start=-1).start(model, example, steps=0)
+    return Listening.heard.pop()
 
 
-def quality_of_search(rate: float | str, seed: int) -> dict[str, Any]:
+def quality_of_search(rate: float | str, scale: str, seed: int) -> dict[str, Any]:
     """Hypervolume over candidates on trained networks: with seeds, without, and at random."""
     torch.set_num_threads(1)
-    ready = Prepared.of("digits", "vgg", seed)
+    ready = Prepared.of("digits", "vgg", scale, seed)
     parent = ready.parent()
     layers = layers_of(asked(parent, ready.example(parent), rate))
     problem = Problem(layers, default_objectives(layers))
@@ -122,33 +118,39 @@ def _speed(rate: float | str, workers: int) -> dict[str, Any]:
 
 
 def arm_cells(part: str, problem: str, nets: tuple[str, ...], rates: tuple[float | str, ...]) -> list[Cell]:
-    """Return the cells of one problem: those that are compared lie next to each other."""
+    """Return the cells of one problem: those that are compared lie next to each other.
+
+    The dense ones come first, so that every seed's networks are trained when the others begin with them.
+    """
     cells = []
     for net in nets:
+        cells += [Cell(part, _settings(problem, net, "dense", 1.0, seed), measure_arm) for seed in SEEDS]
         for seed in SEEDS:
-            cells.append(Cell(part, _settings(problem, net, "dense", 1.0, seed), measure_arm))
-            for rate in rates:
-                arms = ("many_objective",) if rate == "adaptive" else (*SELECTORS, "separate", "hard")
-                cells += [Cell(part, _settings(problem, net, arm, rate, seed), measure_arm) for arm in arms]
+            ways = [(rate, arm) for rate in rates for arm in (*SELECTORS, "separate", "hard")]
+            cells += [Cell(part, _settings(problem, net, arm, rate, seed), measure_arm) for rate, arm in ways]
     return cells
 
 
 def _settings(problem: str, net: str, arm: str, rate: float | str, seed: int) -> dict[str, Any]:
-    return {"problem": problem, "net": net, "arm": arm, "rate": rate, "seed": seed}
+    return {"problem": problem, "net": net, "arm": arm, "rate": rate, "scale": SCALE, "seed": seed}
+
+
+def _search_cells(rate: float | str) -> list[Cell]:
+    return [Cell("search", {"rate": rate, "scale": SCALE, "seed": seed}, quality_of_search) for seed in SEEDS]
 
 
 CELLS = [
-    Cell("speed", {"rate": 0.5, "workers": 0}, speed),
-    Cell("speed", {"rate": "adaptive", "workers": 0}, speed),
-    Cell("speed", {"rate": 0.2, "workers": 0}, speed),
+    *(Cell("speed", {"rate": rate, "workers": 0}, speed, alone=True) for rate in (0.5, "adaptive", 0.2)),
     *arm_cells("headline", "digits", ("vgg",), (0.5,)),
-    *(Cell("search", {"rate": rate, "seed": seed}, quality_of_search) for rate in (0.5, "adaptive") for seed in SEEDS),
+    *_search_cells(0.5),
+    *_search_cells("adaptive"),
     *(
         Cell("enumeration", {"filters": filters, "keep": keep, "seed": seed}, against_enumeration)
         for filters, keep in ((10, 4), (12, 6), (14, 7))
         for seed in SEEDS
     ),
     *arm_cells("rates", "digits", ("vgg",), (0.7, 0.3, 0.2, "adaptive")),
+    *arm_cells("digits", "digits", ("resnet",), (*RATES, "adaptive")),
     *(cell for part, nets in FULL_PARTS.items() for cell in arm_cells(part, part, nets, (*RATES, "adaptive"))),
 ]
 
@@ -196,7 +198,7 @@ if __name__ == "__main__":
             "speed": ("seconds", "judged", "found", "hypervolume", "MiB more", "MiB of filters"),
             "search": ("seeds alone", "seeded", "unseeded", "random"),
             "enumeration": ("candidates", "front", "found", "judged"),
-            **dict.fromkeys(("headline", "rates", *FULL_PARTS), arms),
+            **dict.fromkeys(("headline", "rates", "digits", *FULL_PARTS), arms),
         },
         summary=summary,
     ).main()

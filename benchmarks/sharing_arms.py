@@ -1,4 +1,4 @@
-"""What `sharing.py` trains: tasks with a network each, and the ways that lead to fewer bytes.
+"""The ways that `sharing.py` compares: they lead from tasks with a network each to fewer bytes.
 
 Every way takes as many optimizer steps in all, with the same batches of every task in each. Those that merge or prune
 begin with the same trained networks, which are trained once for each seed and kept.
@@ -6,44 +6,28 @@ begin with the same trained networks, which are trained once for each seed and k
 
 import hashlib
 import json
-from collections.abc import Callable
+from bisect import bisect_left
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 import niwaki as nw
-from harness import CACHE, code_version, find_data
+from harness import CACHE, code_version
+from niwaki.atomic import write_atomically
 from niwaki.contract import Example, is_routed, route
-from niwaki.data import DigitsByTask, Splits, datasets
 from niwaki.methods.share import FilterSharing
-from niwaki.models import ModelSettings, NetsByTask, ResNetUNet, RoutedVGG
+from niwaki.models import ModelSettings, NetsByTask, RoutedVGG
+from niwaki.records.sharing import Sharing
 from niwaki.tasks import Task, build_tasks
 from niwaki.train.loader import open_batches
+from sharing_problems import PROBLEMS, Opened, Problem
 
-__all__ = ["PROBLEMS", "Prepared", "measure_arm"]
+__all__ = ["Prepared", "measure_arm"]
 
 PARENT_SHARE = 0.6
 """Of all steps: those after which networks are merged or pruned."""
-
-Opened = Splits[Any]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Tasks and their networks.
-
-    Attributes:
-        data: Opens the data; raises FileNotFoundError where it is not there.
-        nets: Kind of network to its settings for one task.
-        batch: Samples of each task in a batch.
-        steps: Optimizer steps in all.
-    """
-
-    data: Callable[[], Opened]
-    nets: dict[str, Callable[[tuple[str, ...]], ModelSettings]]
-    batch: int
-    steps: int
 
 
 @dataclass(frozen=True)
@@ -58,9 +42,9 @@ class Prepared:
     lr: float = 2e-3
 
     @classmethod
-    def of(cls, name: str, kind: str, seed: int) -> "Prepared":
+    def of(cls, name: str, kind: str, scale: str, seed: int) -> "Prepared":
         """Open the data."""
-        problem = PROBLEMS[name]
+        problem = PROBLEMS[name].at(scale)
         splits = problem.data()
         return cls(problem, kind, splits, build_tasks(splits.tasks), seed)
 
@@ -90,23 +74,50 @@ class Prepared:
         """Make a network for each task, all with one start."""
         return NetsByTask(net=self.problem.nets[self.kind](self.names)).build(self.outputs, seed=self.seed)
 
+    def training(self, steps: int) -> nw.Training:
+        """Return the settings of every training."""
+        return nw.Training(
+            steps=max(1, steps), lr=self.lr, batch_size=self.problem.batch, warmup=0.05, precision="32-true",
+            seed=self.seed,
+        )  # fmt: skip
+
     def train(self, model: nn.Module, steps: int, method: Any = None) -> nw.train.Fitted:
         """Train, with a method at work where one is given."""
-        training = nw.Training(
-            steps=max(1, steps), lr=self.lr, batch_size=self.problem.batch, warmup=0.05, precision="32-true",
-            device="cpu", seed=self.seed,
-        )  # fmt: skip
-        return nw.fit(model, self.tasks, self.splits.train, training=training, method=method)
+        return nw.fit(model, self.tasks, self.splits.train, training=self.training(steps), method=method)
+
+    def share(self, model: nn.Module, method: FilterSharing) -> tuple[nn.Module, Sharing]:
+        """Share filters and train no more, on the batches that a training would begin with."""
+        batches = open_batches(self.splits.train, self.training(1), self.tasks, shuffle=True)
+        made, run = method.start(model, self.example(model), self.tasks, steps=0, data=batches.peek())
+        return run.finish(made), run.findings()["sharing"]
+
+    def kept(self, name: str) -> Path:
+        """Return where something is kept that depends on the trained networks alone."""
+        facts = [code_version(), self.kind, self.seed, self.lr, self.problem.batch, self.problem.steps, self.names]
+        facts.append(sum(each.numel() for each in self.build().parameters()))
+        stem, suffix = name.split(".")
+        return CACHE / f"{stem}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.{suffix}"
 
     def parent(self) -> nn.Module:
         """Return the trained networks, from the cache where they are there."""
-        facts = [code_version(), self.kind, self.seed, self.lr, self.problem.batch, self.problem.steps, self.names]
-        facts.append(sum(each.numel() for each in self.build().parameters()))
-        path = CACHE / f"parent-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}.safetensors"
+        path = self.kept("parent.safetensors")
         if not path.exists():
             trained = self.train(self.build(), round(PARENT_SHARE * self.problem.steps)).model
             nw.save(trained, path, tasks=self.tasks, example=self.example(trained))
         return nw.load(self.build(), path)
+
+    def rates(self, parent: nn.Module, rate: float | str) -> dict[str, Any]:
+        """Return what filter sharing is told of its rates where it does not choose them.
+
+        Adaptive ones are those that a search chose: other ways keep as many filters of each layer.
+        """
+        if rate != "adaptive":
+            return {"rate": rate}
+        path = self.kept("rates.json")
+        if not path.exists():
+            found = self.share(parent, FilterSharing(rate="adaptive", seed=self.seed))[1]
+            write_atomically(path, json.dumps({each.name: each.bank[0] / each.filters for each in found.layers}))
+        return {"rate": 1.0, "rates": json.loads(path.read_text(encoding="utf-8"))}
 
     @property
     def later(self) -> int:
@@ -123,19 +134,20 @@ class Prepared:
         return {task.name: found[task.name][task.primary] for task in self.tasks}
 
 
-def measure_arm(problem: str, net: str, arm: str, rate: float | str, seed: int) -> dict[str, Any]:
+def measure_arm(problem: str, net: str, arm: str, rate: float | str, scale: str, seed: int) -> dict[str, Any]:
     """Lead to a small model in one way, and measure it."""
-    ready = Prepared.of(problem, net, seed)
+    ready = Prepared.of(problem, net, scale, seed)
     parent = ready.parent()
     model, more = _make(ready, parent, arm, rate)
     quality = ready.quality(model)
-    higher = all(task.directions[task.primary] == "higher" for task in ready.tasks)
+    higher = {task.name: task.directions[task.primary] == "higher" for task in ready.tasks}
+    alike = len({task.primary for task in ready.tasks}) == 1 and all(higher.values())
     return {
         "bytes": ready.bytes_of(model) / ready.bytes_of(parent),
         "quality": quality,
-        "mean": sum(quality.values()) / len(quality),
-        "worst": min(quality.values()) if higher else None,
-        "higher": {task.name: task.directions[task.primary] == "higher" for task in ready.tasks},
+        "mean": sum(quality.values()) / len(quality) if alike else None,
+        "worst": min(quality.values()) if alike else None,
+        "higher": higher,
         **more,
     }
 
@@ -146,7 +158,8 @@ def _make(ready: Prepared, parent: nn.Module, arm: str, rate: float | str) -> tu
     if arm in {"separate", "hard"}:
         size = _bytes_at(ready, parent, rate)
         return (_separate(ready, parent, size) if arm == "separate" else _hard(ready, size)), {}
-    fitted = ready.train(parent, ready.later, FilterSharing(rate=rate, selector={"kind": arm}, seed=ready.seed))
+    told = {"rate": rate} if arm == "many_objective" else ready.rates(parent, rate)
+    fitted = ready.train(parent, ready.later, FilterSharing(**told, selector={"kind": arm}, seed=ready.seed))
     sharing = fitted.findings["sharing"]
     picked = sharing.fronts[0].picked_by if sharing.fronts else ""
     lost = sum(each.distance * each.filters for each in sharing.layers) / sum(each.filters for each in sharing.layers)
@@ -155,10 +168,8 @@ def _make(ready: Prepared, parent: nn.Module, arm: str, rate: float | str) -> tu
 
 def _bytes_at(ready: Prepared, parent: nn.Module, rate: float | str) -> int:
     """Return the bytes that sharing at a rate takes; which filters are kept does not matter for that."""
-    batches = open_batches(ready.splits.train, nw.Training(steps=1, batch_size=8), ready.tasks, shuffle=True)
-    method = FilterSharing(rate=rate, selector={"kind": "importance"}, calibration_batches=1)
-    model, run = method.start(parent, ready.example(parent), ready.tasks, steps=0, data=batches.peek())
-    return ready.bytes_of(run.finish(model))
+    method = FilterSharing(**ready.rates(parent, rate), selector={"kind": "importance"}, calibration_batches=1)
+    return ready.bytes_of(ready.share(parent, method)[0])
 
 
 def _separate(ready: Prepared, parent: nn.Module, size: int) -> nn.Module:
@@ -168,61 +179,20 @@ def _separate(ready: Prepared, parent: nn.Module, size: int) -> nn.Module:
 
 
 def _hard(ready: Prepared, size: int) -> nn.Module:
-    """Train one network with a head for each task, of the width that comes nearest to some bytes, for all the steps."""
+    """Train one network with a head for each task, as narrow as some bytes allow but no smaller, for all the steps."""
     settings = ready.problem.nets[ready.kind](ready.names)
     if isinstance(settings, RoutedVGG):
         settings = settings.model_copy(update={"norm": "per_task"})
-    widths = [settings.width * step / 32 for step in range(8, 97)]
-    sizes = {width: _stored(settings.model_copy(update={"width": width}), ready.outputs) for width in widths}
-    width = min(widths, key=lambda each: abs(sizes[each] - size))
-    model = settings.model_copy(update={"width": width}).build(ready.outputs, seed=ready.seed)
+    widths = [settings.width * step / 32 for step in range(1, 32 * len(ready.names) + 1)]
+    found = bisect_left(widths, size, key=lambda width: _stored(_wide(settings, width), ready.outputs))
+    model = _wide(settings, widths[min(found, len(widths) - 1)]).build(ready.outputs, seed=ready.seed)
     return ready.train(model, ready.problem.steps).model
+
+
+def _wide(settings: ModelSettings, width: float) -> ModelSettings:
+    return settings.model_copy(update={"width": width})
 
 
 def _stored(settings: ModelSettings, outputs: dict[str, int]) -> int:
     model = settings.build(outputs)
     return sum(each.numel() * each.element_size() for each in (*model.parameters(), *model.buffers()))
-
-
-def _digits() -> Opened:
-    find_data("fashion_mnist")
-    tasks = {"digits": "mnist", "garments": "fashion_mnist", "turned": {"folder": "mnist", "turns": 1}}
-    return DigitsByTask(root=find_data("mnist").parent, tasks=tasks, train=8000, val=500, test=2000).open()
-
-
-def _cifar(count: int) -> Callable[[], Opened]:
-    def opened() -> Opened:
-        splits = datasets.get("cifar100")(root=find_data("cifar100_tiny")).open()
-        some = list(splits.train)[:: max(1, len(splits.train) // count)][:count]
-        parts = {split: {task: getattr(splits, split)[task] for task in some} for split in ("train", "val", "test")}
-        return Splits(**parts, tasks=tuple(each for each in splits.tasks if each["name"] in some))
-
-    return opened
-
-
-def _rooms() -> Opened:
-    return datasets.get("rooms")(size=(48, 64), train=400, val=60, test=120).open()
-
-
-def _small_vgg(channels: int) -> Callable[[tuple[str, ...]], ModelSettings]:
-    return lambda _: RoutedVGG(norm="shared", in_channels=channels, channels=(16, 32, 64), depths=(2, 2, 2))
-
-
-def _vgg16(width: float) -> Callable[[tuple[str, ...]], ModelSettings]:
-    return lambda _: RoutedVGG(norm="shared", width=width)
-
-
-def _resnet(width: float, channels: int = 3) -> Callable[[tuple[str, ...]], ModelSettings]:
-    return lambda tasks: ResNetUNet(width=width, in_channels=channels, pooled=tasks)
-
-
-def _maps(kind: type[ModelSettings], width: float) -> Callable[[tuple[str, ...]], ModelSettings]:
-    return lambda _: kind(width=width)
-
-
-PROBLEMS = {
-    "digits": Problem(_digits, {"vgg": _small_vgg(1), "resnet": _resnet(0.125, 1)}, 32, 1200),
-    "cifar4": Problem(_cifar(4), {"vgg": _vgg16(0.25), "resnet": _resnet(0.25)}, 16, 1500),
-    "cifar20": Problem(_cifar(20), {"vgg": _vgg16(0.117), "resnet": _resnet(0.117)}, 8, 800),
-    "rooms": Problem(_rooms, {"resnet": _maps(ResNetUNet, 0.25), "vgg": _maps(nw.models.VGG, 0.125)}, 8, 300),
-}
