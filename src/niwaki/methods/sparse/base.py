@@ -16,9 +16,10 @@ from niwaki.errors import ContractError
 from niwaki.methods.anew import built_anew, require_resettable
 from niwaki.methods.base import Method, Run, Stage, checked_steps
 from niwaki.methods.sparse.account import Account
-from niwaki.methods.sparse.masks import Masks, agree, keeps_zeros
+from niwaki.methods.sparse.masks import Masks, keeps_zeros
 from niwaki.methods.sparse.subject import Subject, read_subject
 from niwaki.methods.sparse.target import Target
+from niwaki.methods.sparse.together import agree
 from niwaki.records import RecordBase
 from niwaki.surgery import recompile, unwrap
 
@@ -160,7 +161,7 @@ class SparseRun(Run):
         """
         self.counts = self.method.counts(self.subject.layers, self.subject.magnitudes(model))
         chosen = self.choose(model)
-        self._adopt(chosen if chosen is not None else {})
+        self._adopt(chosen)
         self._masks.put_on_weights(model)
 
     @abstractmethod
@@ -255,8 +256,8 @@ class SparseRun(Run):
         self.counts = {name: int(count) for name, count in state["counts"].items()}
         self.account.load_state_dict(state["account"])
 
-    def _adopt(self, chosen: Mapping[str, Tensor]) -> None:
-        shared = agree(chosen)
+    def _adopt(self, chosen: Mapping[str, Tensor] | None) -> None:
+        shared = {} if chosen is None else agree(chosen, self._masks)
         changed = {name: mask ^ self._masks[name] for name, mask in shared.items()}
         self._masks.change(shared)
         self._changed = {**(self._changed or {}), **changed}

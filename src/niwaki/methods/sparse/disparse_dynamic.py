@@ -95,6 +95,7 @@ class DiSparseDynamicRun(SparseRun):
         if gathered is None or self.step not in self.updates:
             return None
         self._gathered = None
+        gathered.pool(self.subject.tasks, self.subject.weights(model))
         return self._updated(model, gathered)
 
     def _updated(self, model: nn.Module, gathered: Gathered) -> dict[str, Tensor]:

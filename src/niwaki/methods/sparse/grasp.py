@@ -13,6 +13,7 @@ from niwaki.methods.sparse.derivatives import hessian_product
 from niwaki.methods.sparse.one_shot import OneShot, worth
 from niwaki.methods.sparse.saliency import gather
 from niwaki.methods.sparse.subject import Subject
+from niwaki.methods.sparse.together import summed
 from niwaki.settings import family
 
 __all__ = ["GraSP", "removal_scores"]
@@ -61,7 +62,7 @@ class GraSP(OneShot):
                 losses = calibration.losses(model, batch)
                 for name, each in hessian_product(_sum(losses), weights, gradient).items() if losses else ():
                     products[name] += each
-        return worth({name: -removal_scores(weight, products[name]) for name, weight in weights.items()})
+        return worth({name: -removal_scores(weight, summed(products[name])) for name, weight in weights.items()})
 
 
 def _sum(losses: Mapping[str, Tensor]) -> Tensor:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from niwaki.errors import ContractError
 
-__all__ = ["Masks", "agree", "keeps_zeros"]
+__all__ = ["Masks", "keeps_zeros"]
 
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -138,25 +138,6 @@ class Masks(Mapping[str, Tensor]):
                 f"{theirs.get(name)} in the state; resume with the model and the settings of the saved run"
             )
         self.change({name: state[name].to(mask.device) for name, mask in self.items()})
-
-
-def agree(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Let every process of a distributed training go on with the masks of the first; alone they stay as they are.
-
-    Args:
-        masks: Name to mask, in the same order everywhere.
-
-    Returns:
-        The masks of rank 0.
-    """
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return dict(masks)
-    shared = {}
-    for name, mask in masks.items():
-        sent = mask.to(torch.uint8)
-        distributed.broadcast(sent, src=0)
-        shared[name] = sent.bool()
-    return shared
 
 
 _ELEMENTWISE = frozenset(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from niwaki.errors import DataError
 from niwaki.methods.calibration import Calibration, Gradients
+from niwaki.methods.sparse.together import said_by_any, summed
 
 __all__ = ["Gathered", "gather", "saliency"]
 
@@ -59,6 +60,21 @@ class Gathered:
             for name, gradient in own.items():
                 _add(sums, name, gradient.abs() if self.by_task else gradient)
 
+    def pool(self, tasks: Sequence[str], weights: Mapping[str, Tensor]) -> None:
+        """Take in what the other processes of a distributed training gathered: all batches count alike.
+
+        Args:
+            tasks: Names of all tasks; a process may have seen labels for some of them only.
+            weights: Name to the weight that is judged.
+        """
+        device = next(iter(weights.values())).device
+        seen = said_by_any([task in self.seen for task in tasks], device)
+        self.seen |= {task for task, there in zip(tasks, seen, strict=True) if there}
+        for sums in [self.sizes.setdefault(task, {}) for task in tasks] if self.by_task else [self.total]:
+            reached = said_by_any([name in sums for name in self.parameters], device)
+            for name in (each for each, there in zip(self.parameters, reached, strict=True) if there):
+                sums[name] = summed(sums[name] if name in sums else _wide(torch.zeros_like(weights[name])))
+
     def total_of(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the summed gradient of each weight; zeros where no loss reaches it."""
         return {name: self.total.get(name, torch.zeros_like(each)) for name, each in weights.items()}
@@ -70,7 +86,7 @@ class Gathered:
 
 
 def gather(model: nn.Module, parameters: Sequence[str], calibration: Calibration, *, by_task: bool = False) -> Gathered:
-    """Gather the gradients of a calibration's batches.
+    """Gather the gradients of a calibration's batches, in a distributed training of every process's.
 
     Args:
         model: The model, unwrapped; it is left as it was.
@@ -86,6 +102,7 @@ def gather(model: nn.Module, parameters: Sequence[str], calibration: Calibration
     """
     gathered = Gathered(parameters, by_task=by_task)
     calibration.show(model, gathered)
+    gathered.pool([task.name for task in calibration.tasks], {name: model.get_parameter(name) for name in parameters})
     silent = next((task.name for task in calibration.tasks if task.name not in gathered.seen), None)
     if silent is not None:
         raise DataError(
@@ -96,5 +113,8 @@ def gather(model: nn.Module, parameters: Sequence[str], calibration: Calibration
 
 
 def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
-    wide = value.to(torch.promote_types(value.dtype, torch.float32))
-    sums[name] = sums[name] + wide if name in sums else wide
+    sums[name] = sums[name] + _wide(value) if name in sums else _wide(value)
+
+
+def _wide(value: Tensor) -> Tensor:
+    return value.to(torch.promote_types(value.dtype, torch.float32))
