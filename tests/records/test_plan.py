@@ -58,6 +58,16 @@ def test_it_prints_sizes_reasons_and_notes(plan: Plan) -> None:
     assert "note: train mode could not be traced" in text
 
 
+def test_heads_are_called_heads(plan: Plan) -> None:
+    mixed = plan.model_copy(update={"groups": tuple(each.model_copy(update={"unit": "heads"}) for each in plan.groups)})
+    assert "4 heads -> 2" in str(mixed)
+    assert "2 heads (whole)" in str(mixed)
+    assert mixed.why("conv") == "conv: keeps 2 of 4 heads"
+    with pytest.raises(ContractError, match="between 1 and 4 of its heads"):
+        mixed.with_kept("conv", [])
+    assert Plan.from_json(mixed.to_json()) == mixed
+
+
 def test_a_veto_leaves_a_group_whole(plan: Plan) -> None:
     vetoed = plan.veto("conv")
     assert vetoed.removed_positions() == {}

@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 from torch import fx
 
-from niwaki.graph.classes import Attention
 from niwaki.graph.edges import Edges, Units
+from niwaki.records import Attention
 
 __all__ = ["Call", "Dims", "arguments_of", "module_of", "operands_of", "operator_name", "shape_of"]
 
@@ -118,7 +118,7 @@ class Call:
         edges: Edges,
         *,
         permutations: bool = False,
-        attention: Attention = "widths",
+        attention: Attention,
     ) -> None:
         self.node = node
         self.edges = edges

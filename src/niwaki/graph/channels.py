@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from niwaki.errors import GraphError
-from niwaki.graph.classes import Attention, ChannelGroup, Classes, Labels, State, UnknownOperator
+from niwaki.graph.classes import ChannelGroup, Classes, Labels, State, UnknownOperator
 from niwaki.graph.explain import Explainer
 from niwaki.graph.groups import group_classes
 from niwaki.graph.program import Traced
 from niwaki.graph.solve import Solution
+from niwaki.records import Attention
 
 __all__ = ["Channels"]
 
@@ -51,7 +52,7 @@ class Channels:
     reasons: dict[int, str]
     solution: Solution
     explainer: Explainer
-    attention: Attention = "widths"
+    attention: Attention
     memo: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:

@@ -1,21 +1,17 @@
 """Class ids as labels of tensors, and the groups they form."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from niwaki.records import Slice
+from niwaki.records import Slice, Unit
 
-__all__ = ["Attention", "ChannelGroup", "Classes", "Labels", "State", "UnknownOperator"]
+__all__ = ["ChannelGroup", "Classes", "Labels", "State", "UnknownOperator"]
 
 Classes = NDArray[np.int64]
 Labels = tuple[Classes | None, ...]
 State = Labels | list[Labels] | None
-
-Attention = Literal["widths", "heads"]
-"""What of attention goes: channels inside every head, or whole heads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +25,7 @@ class ChannelGroup:
         strata: For each channel the index of its stratum: channels with the same number of positions in the same
             arrays, which may replace one another.
         reason: Why nothing of the group can go, or None.
+        unit: ``heads`` where every channel is a whole head of attention.
     """
 
     name: str
@@ -36,6 +33,7 @@ class ChannelGroup:
     slices: tuple[Slice, ...]
     strata: Classes
     reason: str | None = None
+    unit: Unit = "channels"
 
     @property
     def size(self) -> int:

@@ -20,10 +20,12 @@ class Edges:
     Attributes:
         count: Number of units, with unit 0 that stands for frozen.
         causes: What was walked when an edge was added, in words; an edge refers to it by index.
+        heads: Units that are whole heads of attention.
     """
 
     count: int = 1
     causes: list[str] = field(default_factory=lambda: ["start"])
+    heads: list[Units] = field(default_factory=list)
     _first: list[Units] = field(default_factory=list)
     _second: list[Units] = field(default_factory=list)
     _cause: list[Units] = field(default_factory=list)

@@ -7,13 +7,14 @@ import numpy as np
 
 from niwaki.errors import GraphError
 from niwaki.graph.channels import Channels
-from niwaki.graph.classes import Attention, Classes
+from niwaki.graph.classes import Classes
 from niwaki.graph.demands import size_demands
 from niwaki.graph.explain import Explainer, unknown_operators
 from niwaki.graph.groups import covering, group_classes
 from niwaki.graph.program import Program, Traced
 from niwaki.graph.solve import Solution, solve
 from niwaki.graph.walk import Walk, Walker
+from niwaki.records import ATTENTION, Attention
 
 __all__ = ["find_channels"]
 
@@ -21,7 +22,7 @@ _UNREACHED = "no example reaches it; give an example for each path"
 
 
 def find_channels(
-    traced: Traced, *, keep: Sequence[str] = (), permutations: bool = False, attention: Attention = "widths"
+    traced: Traced, *, keep: Sequence[str] = (), permutations: bool = False, attention: Attention = ATTENTION
 ) -> Channels:
     """Find which channels live and die together, in all programs of a model at once.
 

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from niwaki.graph.classes import ChannelGroup, Classes
 from niwaki.graph.solve import Solution
-from niwaki.records import Slice
+from niwaki.records import Slice, Unit
 
 __all__ = ["covering", "group_classes"]
 
@@ -43,11 +43,14 @@ def group_classes(
     strata = _signatures(solution)
     slices = _slices(solution, members, index_in, group_of)
     names = _names(solution, group_of, slices)
+    heads = np.unique(np.concatenate([solution.of_unit[units] for units in solution.walk.edges.heads] or [np.zeros(0, int)]))
     groups = []
     for number in sorted(range(len(members)), key=lambda number: names[number][0]):
         classes = members[number]
         stuck = None if removable[classes].any() else reasons.get(int(classes[0]), "its channels can't be removed")
-        groups.append(ChannelGroup(names[number][1], classes, tuple(slices[number]), _dense(strata[classes]), stuck))
+        unit: Unit = "heads" if np.isin(classes, heads).all() else "channels"
+        pieces, alike = tuple(slices[number]), _dense(strata[classes])
+        groups.append(ChannelGroup(names[number][1], classes, pieces, alike, stuck, unit))
     return tuple(groups)
 
 

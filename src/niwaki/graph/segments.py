@@ -114,11 +114,15 @@ def collapse(edges: Edges, full: Units, whole: Whole = never) -> tuple[int | Non
         return None, None
     carrier = _carrier([full.shape[dim] for dim in varying], varying)
     outer = [dim for dim in varying if dim < carrier]
-    if outer and whole(full.shape[carrier]):
+    heads = bool(outer) and whole(full.shape[carrier])
+    if heads:
         carrier = outer[-1]
     rows = np.moveaxis(full, carrier, -1).reshape(-1, full.shape[carrier])
     distinct = np.unique(rows, axis=0) if len(varying) > 1 else rows[:1]
-    return carrier, edges.alike(distinct)
+    units = edges.alike(distinct)
+    if heads:
+        edges.heads.append(units)
+    return carrier, units
 
 
 def _carrier(sizes: list[int], dims: list[int]) -> int:

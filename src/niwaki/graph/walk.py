@@ -9,11 +9,11 @@ import torch
 from torch import fx
 
 from niwaki.graph.call import Call, Dims, module_of, operator_name, shape_of
-from niwaki.graph.classes import Attention
 from niwaki.graph.edges import Edges, Units
 from niwaki.graph.peephole import Shuffle, find_shuffles
 from niwaki.graph.program import Program, Traced
 from niwaki.graph.rules import elementwise, find_rule
+from niwaki.records import Attention
 
 __all__ = ["Unknown", "Walk", "Walker"]
 

@@ -8,14 +8,16 @@ from niwaki.records.difference import first_difference
 from niwaki.records.environment import Environment
 from niwaki.records.folding import FoldedLayer, Folding
 from niwaki.records.latency import ROUNDS, Latency, Timing, told_gain
-from niwaki.records.plan import GroupPlan, Plan, Repair, Rescale, Slice
+from niwaki.records.plan import ATTENTION, Attention, GroupPlan, Plan, Repair, Rescale, Slice, Unit
 from niwaki.records.record import Compression, Quality, Record, told_change
 from niwaki.records.sensitivity import GroupSensitivity, Sensitivity
 from niwaki.records.sparse_runtime import Gain, LayerGain, SparseRuntimeRecord
 from niwaki.records.sparsity import DenseWeights, DensityMoment, SparseLayer, SparseTraining, Sparsity
 
 __all__ = [
+    "ATTENTION",
     "ROUNDS",
+    "Attention",
     "Compression",
     "Cost",
     "CutRecord",
@@ -44,6 +46,7 @@ __all__ = [
     "SparseTraining",
     "Sparsity",
     "Timing",
+    "Unit",
     "delta",
     "first_difference",
     "told_change",

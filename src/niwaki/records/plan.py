@@ -8,7 +8,16 @@ from pydantic import field_serializer, field_validator
 from niwaki.errors import ContractError
 from niwaki.records.base import RecordBase
 
-__all__ = ["GroupPlan", "Plan", "Repair", "Rescale", "Slice"]
+__all__ = ["ATTENTION", "Attention", "GroupPlan", "Plan", "Repair", "Rescale", "Slice", "Unit"]
+
+Attention = Literal["widths", "heads"]
+"""What of attention goes: channels inside every head, the same in all of them, or whole heads."""
+
+ATTENTION: Attention = "widths"
+"""What goes where nobody says otherwise."""
+
+Unit = Literal["channels", "heads"]
+"""What a group's members are: channels, or heads of attention that go as a whole."""
 
 Positions = tuple[tuple[int, ...], ...]
 
@@ -56,6 +65,7 @@ class GroupPlan(RecordBase):
         kept: Channels that stay, increasing.
         slices: Where the channels lie.
         reason: Why the group was left whole, or None.
+        unit: ``heads`` where what is called a channel here is a whole head of attention.
     """
 
     name: str
@@ -63,6 +73,12 @@ class GroupPlan(RecordBase):
     kept: tuple[int, ...]
     slices: tuple[Slice, ...]
     reason: str | None = None
+    unit: Unit = "channels"
+
+    @property
+    def told_size(self) -> str:
+        """The size as tables show it: a plain number of channels, or so many heads."""
+        return str(self.size) if self.unit == "channels" else f"{self.size} {self.unit}"
 
 
 class Repair(RecordBase):
@@ -125,7 +141,7 @@ class Plan(RecordBase):
     asked: str = ""
     reached: dict[str, float] = {}
     form: str = ""
-    attention: Literal["widths", "heads"] = "widths"
+    attention: Attention = ATTENTION
     repairs: tuple[Repair, ...] = ()
     rescales: tuple[Rescale, ...] = ()
     notes: tuple[str, ...] = ()
@@ -166,7 +182,9 @@ class Plan(RecordBase):
         group = self.group(name)
         chosen = tuple(sorted(set(kept)))
         if not chosen or chosen[0] < 0 or chosen[-1] >= group.size:
-            raise ContractError(f"group {name!r} keeps between 1 and {group.size} of its channels 0..{group.size - 1}")
+            raise ContractError(
+                f"group {name!r} keeps between 1 and {group.size} of its {group.unit} 0..{group.size - 1}"
+            )
         edited = group.model_copy(update={"kept": chosen, "reason": None})
         groups = tuple(edited if each is group else each for each in self.groups)
         return self.model_copy(update={"groups": groups, "reached": {}})
@@ -226,7 +244,7 @@ class Plan(RecordBase):
         width = max([24, *(len(each.name) for each in self.groups)])
         lines = [f"asked: {self.asked}", f"reached: {_reached(self.reached)}"]
         lines += [f"form: {_FORMS[self.form]}", ""] if self.form in _FORMS else [""]
-        lines.append(f"{'group':<{width}}  {'channels':>16}  layers")
+        lines.append(f"{'group':<{width}}  {'size':>16}  layers")
         lines += [f"{each.name:<{width}}  {_sizes(each):>16}  {_layers(each)}" for each in self.groups]
         if self.frozen:
             lines += ["", "kept whole:"]
@@ -241,12 +259,12 @@ def _belongs(tensor: str, name: str) -> bool:
 
 
 def _sizes(group: GroupPlan) -> str:
-    return f"{group.size} -> {len(group.kept)}" if len(group.kept) < group.size else f"{group.size} (whole)"
+    return f"{group.told_size} -> {len(group.kept)}" if len(group.kept) < group.size else f"{group.told_size} (whole)"
 
 
 def _outcome(group: GroupPlan) -> str:
     if len(group.kept) < group.size:
-        return f"keeps {len(group.kept)} of {group.size} channels"
+        return f"keeps {len(group.kept)} of {group.size} {group.unit}"
     return f"kept whole: {group.reason or 'nothing was asked of it'}"
 
 

@@ -182,13 +182,13 @@ def plan_table(plan: Plan) -> Table:
         One row a group, with the reason where it stayed whole.
     """
     rows = tuple(
-        (each.name, str(each.size), str(len(each.kept)), f"{len(each.kept) / each.size:.0%}", each.reason or "")
+        (each.name, each.told_size, str(len(each.kept)), f"{len(each.kept) / each.size:.0%}", each.reason or "")
         for each in plan.groups
     )
     rows += tuple((name, "", "", "", reason) for name, reason in plan.frozen.items())
     reached = ", ".join(f"{name} {share:.1%}" for name, share in plan.reached.items())
     return Table(
-        "Channel groups", ("group", "channels", "kept", "stays", "why whole"), rows, f"Asked: {plan.asked}. {reached}"
+        "Channel groups", ("group", "size", "kept", "stays", "why whole"), rows, f"Asked: {plan.asked}. {reached}"
     )
 
 

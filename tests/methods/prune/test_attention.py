@@ -75,7 +75,8 @@ def built(kind: type[nn.Module]) -> nn.Module:
 def test_heads_go_as_a_whole(kind: type[nn.Module], layer: str, heads: int, width: int) -> None:
     plan = nw.plan(built(kind), TOKENS, channels=0.5, attention="heads", round_to=1)
     (group,) = [each for each in plan.groups if each.name == layer]
-    assert (group.size, len(group.kept)) == (heads, heads // 2)
+    assert (group.size, len(group.kept), group.unit) == (heads, heads // 2, "heads")
+    assert f"{heads} heads -> {heads // 2}" in str(plan)
     assert {len(each) for piece in group.slices for each in piece.positions} <= {1, width, 3 * width}
     small = plan.apply(built(kind))
     assert isinstance(small, kind)
@@ -89,6 +90,14 @@ def test_widths_go_from_every_head_by_default(kind: type[nn.Module], layer: str)
     plan = nw.plan(built(kind), TOKENS, channels=0.5, round_to=1)
     assert next(each.size for each in plan.groups if each.name == layer) == 8
     assert plan.attention == "widths"
+    assert {each.unit for each in plan.groups} == {"channels"}
+
+
+def test_what_is_no_head_keeps_its_name() -> None:
+    net = nn.Sequential(nn.Linear(24, 24), nn.GELU(), built(Separate), nn.Linear(5, 4))
+    plan = nw.plan(net, TOKENS, channels=0.5, attention="heads", round_to=1)
+    units = {each.name: each.unit for each in plan.groups}
+    assert units == {"0": "channels", "2.q": "heads", "2.out": "channels"}
 
 
 def test_the_answers_are_those_of_the_other_heads() -> None:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from niwaki.methods.prune.criteria import Criterion, Magnitude, criteria
+from niwaki.records import ATTENTION, Attention
 from niwaki.settings import Budget, Settings, family
 
 __all__ = ["PlanOptions", "Selection"]
@@ -55,7 +56,7 @@ class Selection(Settings):
     floor: int = Field(1, ge=1)
     widths: dict[str, Annotated[int, Field(ge=1)]] = {}
     keep: tuple[str, ...] = ()
-    attention: Literal["widths", "heads"] = "widths"
+    attention: Attention = ATTENTION
     form: Literal["auto", "module", "graph"] = "auto"
 
     @property
@@ -111,5 +112,5 @@ class PlanOptions(TypedDict, total=False):
     floor: int
     widths: dict[str, int]
     keep: Sequence[str | nn.Module] | str | nn.Module
-    attention: Literal["widths", "heads"]
+    attention: Attention
     form: Literal["auto", "module", "graph"]

@@ -74,7 +74,7 @@ def why_nothing_goes(outcome: Outcome) -> str:
 def _group(outcome: Outcome, group: ChannelGroup) -> GroupPlan:
     kept = tuple(np.flatnonzero(outcome.stays[group.classes]).tolist())
     reason = _of_classes(outcome, group.classes) if len(kept) == group.size else None
-    return GroupPlan(name=group.name, size=group.size, kept=kept, slices=group.slices, reason=reason)
+    return GroupPlan(name=group.name, size=group.size, kept=kept, slices=group.slices, reason=reason, unit=group.unit)
 
 
 def _reason(outcome: Outcome, weight: str, classes: NDArray[np.int64]) -> str:

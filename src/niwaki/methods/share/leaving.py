@@ -62,6 +62,7 @@ def leaving_plan(model: nn.Module, example: object, channels: Channels, unfit: M
             kept=tuple(np.flatnonzero(~gone[group.classes]).tolist()),
             slices=group.slices,
             reason=group.reason,
+            unit=group.unit,
         )
         for group in channels.groups
     ]
