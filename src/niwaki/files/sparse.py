@@ -19,7 +19,6 @@ _MASK, _GAPS, VALUES = "::mask", "::gaps", "::values"
 ENDINGS = (_MASK, _GAPS, VALUES)
 """What the names of a sparse tensor's pieces end in: values, and one of the two others."""
 
-_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _SMALLEST = 64  # elements; below, the names cost more than the zeros
 _FEW = 8  # elements to a value, above which a byte for each value is less than a bit for each element
 _SKIP = 255  # zeros passed over by a byte that has no value
@@ -44,11 +43,11 @@ def sparsify(tensor: Tensor) -> dict[str, Tensor]:
     """
     if not tensor.is_floating_point() or tensor.numel() < _SMALLEST:
         return {}
-    flat = tensor.detach().cpu().reshape(-1)
-    occupied = flat.view(_BITS[tensor.element_size()]) != 0
-    values = flat[occupied]
+    flat = tensor.detach().cpu().reshape(-1).contiguous()
+    occupied = flat.view(torch.uint8).numpy().view(f"u{flat.element_size()}") != 0
+    values = flat[torch.from_numpy(occupied)]
     few = _FEW * len(values) < len(flat)
-    places = torch.from_numpy(_gaps(occupied.numpy()) if few else np.packbits(occupied.numpy()))
+    places = torch.from_numpy(_gaps(occupied) if few else np.packbits(occupied))
     pieces = {_GAPS if few else _MASK: places, VALUES: values}
     return pieces if sum(each.nbytes for each in pieces.values()) < flat.nbytes else {}
 
