@@ -43,7 +43,7 @@ def group_classes(
     strata = _signatures(solution)
     slices = _slices(solution, members, index_in, group_of)
     names = _names(solution, group_of, slices)
-    heads = np.unique(np.concatenate([solution.of_unit[units] for units in solution.walk.edges.heads] or [np.zeros(0, int)]))
+    heads = np.concatenate([np.zeros(0, int), *(solution.of_unit[units] for units in solution.walk.edges.heads)])
     groups = []
     for number in sorted(range(len(members)), key=lambda number: names[number][0]):
         classes = members[number]
