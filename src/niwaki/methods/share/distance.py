@@ -46,13 +46,12 @@ def errors(filters: Tensor, *, scale: bool = True) -> Tensor:
                 [ 0.,  0., 16.],
                 [ 1.,  1.,  0.]])
     """
-    squares = filters.square().sum(1)
     if scale:
-        lost = squares[:, None] * (1 - cosines(filters).clamp(min=0).square())
+        lost = filters.square().sum(1, keepdim=True) * _turned(filters)
     else:
         # pairs of differences, since |x|^2 + |y|^2 - 2<x, y> cancels where filters are nearly equal
         lost = torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist").square()
-    return lost.clamp(min=0).fill_diagonal_(0)
+    return lost.fill_diagonal_(0)
 
 
 def distances(filters: Tensor, *, scale: bool = True) -> Tensor:
@@ -71,8 +70,9 @@ def distances(filters: Tensor, *, scale: bool = True) -> Tensor:
                 [9.8010e-01, 0.0000e+00]])
     """
     squares = filters.square().sum(1, keepdim=True)
-    lost = errors(filters, scale=scale)
-    return torch.where(squares > 0, lost / torch.where(squares > 0, squares, torch.ones_like(squares)), 0)
+    if scale:
+        return torch.where(squares > 0, _turned(filters), 0).fill_diagonal_(0)
+    return torch.where(squares > 0, errors(filters, scale=False) / torch.where(squares > 0, squares, 1), 0)
 
 
 def assign(filters: Tensor, kept: Sequence[int], *, scale: bool = True) -> tuple[Tensor, Tensor]:
@@ -102,3 +102,8 @@ def assign(filters: Tensor, kept: Sequence[int], *, scale: bool = True) -> tuple
     scales = (filters * stands).sum(1).clamp(min=0) / torch.where(squares > 0, squares, torch.ones_like(squares))
     scales[chosen] = 1
     return place, scales
+
+
+def _turned(filters: Tensor) -> Tensor:
+    """Return what is lost of a filter of length 1, by the direction of the one that stands for it."""
+    return 1 - cosines(filters).clamp(min=0).square()

@@ -128,19 +128,9 @@ def merge_stack(
     unfit = torch.zeros(stack.size, dtype=torch.bool)
     if limit is not None:
         away = distances(stack.filters, scale=scale)[torch.arange(stack.size), chosen[place]]
-        unfit = (away > limit) & _least(stack, below)
+        unfit = (away > limit) & stack.least(below)
         unfit[chosen] = False
     bank = stack.filters[chosen]
     if centroids:
         bank, scales = centred(stack.filters, bank, place, scales, scale=scale)
     return Merge(stack, tuple(kept), bank, place, scales, unfit)
-
-
-def _least(stack: LayerStack, share: float) -> Tensor:
-    """Return which filters are among the least of their network, by importance."""
-    found = torch.zeros(stack.size, dtype=torch.bool)
-    for number in range(len(stack.members)):
-        rows = torch.nonzero(stack.owners == number).flatten()
-        order = rows[stack.importance[rows].argsort(stable=True)]
-        found[order[: int(share * rows.numel())]] = True
-    return found

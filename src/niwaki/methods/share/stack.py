@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 __all__ = ["LayerStack"]
@@ -31,6 +32,22 @@ class LayerStack:
     def size(self) -> int:
         """Number of filters, N."""
         return self.filters.shape[0]
+
+    def least(self, share: float) -> Tensor:
+        """Return which filters are among those of least importance of their member, the first of equals.
+
+        Args:
+            share: How many of each member's filters, from 0 to 1; rounded down.
+
+        Returns:
+            `[N]`.
+        """
+        found = torch.zeros(self.size, dtype=torch.bool)
+        for number in range(len(self.members)):
+            rows = torch.nonzero(self.owners == number).flatten()
+            order = rows[self.importance[rows].argsort(stable=True)]
+            found[order[: int(share * rows.numel())]] = True
+        return found
 
     @property
     def params(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from niwaki.methods.share.search.layer import Floats, SearchLayer
+from niwaki.methods.share.search.layer import SearchLayer
 from niwaki.methods.share.selecting import Question
 from niwaki.methods.share.stack import LayerStack
 
@@ -33,24 +33,16 @@ def _layer(
     stack: LayerStack, bound: tuple[int, int], networks: Sequence[tuple[str, ...]], question: Question
 ) -> SearchLayer:
     numbers = np.array([networks.index(tasks) for tasks in stack.tasks])
-    mass = stack.importance.numpy().astype(np.float32)
+    limits = None
+    if question.limit is not None:
+        limits = np.where(stack.least(question.below).numpy(), question.limit, np.inf).astype(np.float32)
     return SearchLayer(
         name=stack.name,
         filters=stack.filters.float().numpy(),
         owners=numbers[stack.owners.numpy()],
         least=bound[0],
         most=bound[1],
-        mass=mass,
+        mass=stack.importance.numpy().astype(np.float32),
         scaled=question.scale,
-        limits=None if question.limit is None else _limits(stack, mass, question.limit, question.below),
+        limits=limits,
     )
-
-
-def _limits(stack: LayerStack, mass: Floats, limit: float, below: float) -> Floats:
-    """Return the deviation past which each filter is left out: those of least mass in their network alone are."""
-    found = np.full(len(mass), np.inf, np.float32)
-    for number in range(len(stack.members)):
-        rows = np.flatnonzero(stack.owners.numpy() == number)
-        order = rows[np.argsort(mass[rows], kind="stable")]
-        found[order[: int(below * len(rows))]] = limit
-    return found

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from niwaki.errors import ContractError
+from niwaki.methods.share import distance
 from niwaki.methods.share.search.neighbours import Neighbours
 
 __all__ = ["Floats", "Masks", "SearchLayer", "cosines", "deviations"]
@@ -29,18 +31,14 @@ def cosines(filters: Floats) -> Floats:
         >>> cosines(np.float32([[1, 0], [3, 3], [-1, 0]])).round(2).tolist()
         [[0.0, 0.7099999785423279, 0.0], [0.7099999785423279, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    norms = np.linalg.norm(filters, axis=1, keepdims=True)
-    unit = np.divide(filters, norms, out=np.zeros_like(filters), where=norms > 0)
-    found: Floats = np.clip(unit @ unit.T, 0, 1)
-    np.fill_diagonal(found, 0)
+    found: Floats = distance.cosines(torch.tensor(filters)).clamp(min=0).fill_diagonal_(0).numpy()
     return found
 
 
 def deviations(filters: Floats, *, scaled: bool = True) -> Floats:
-    """Return what is lost where one filter stands for another: ``D_ij = |X_i - a_ij X_j|^2 / |X_i|^2``.
+    """Return what is lost where one filter stands for another, up to 1: leaving the filter out costs no more.
 
-    With a scale for each user, ``a_ij = max(0, <X_i, X_j>) / |X_j|^2``, so that ``D_ij = 1 - max(0, cos)^2``; without,
-    ``a_ij = 1``. More than 1 is written as 1: leaving the filter out costs no more. A zero filter loses nothing.
+    See `niwaki.methods.share.distance.distances`.
 
     Args:
         filters: ``[N, d]``.
@@ -55,16 +53,8 @@ def deviations(filters: Floats, *, scaled: bool = True) -> Floats:
         >>> deviations(np.float32([[1, 0], [2, 0], [0, 1]]), scaled=False)[1].tolist()
         [0.25, 0.0, 1.0]
     """
-    squares = np.einsum("nd,nd->n", filters, filters)
-    if scaled:
-        found = 1 - cosines(filters) ** 2
-    else:
-        apart = np.maximum(squares[:, None] + squares - 2 * (filters @ filters.T), 0)
-        found = np.divide(apart, squares[:, None], out=np.zeros_like(apart), where=squares[:, None] > 0)
-    found[squares == 0] = 0
-    np.fill_diagonal(found, 0)
-    lost: Floats = np.clip(found, 0, 1)
-    return lost
+    found: Floats = distance.distances(torch.tensor(filters), scale=scaled).clamp(max=1).numpy()
+    return found
 
 
 @dataclass(frozen=True, eq=False)
