@@ -17,9 +17,10 @@ from niwaki.models import VGG, ConvNet, ModelSettings, ResNetUNet
 from niwaki.surgery import plans_of
 from niwaki.tasks import Task, build_tasks
 
-__all__ = ["ARMS", "PROBLEMS", "ROUNDS", "Job", "Prepared", "Problem"]
+__all__ = ["ARMS", "ITERATIVE", "PROBLEMS", "Job", "Prepared", "Problem"]
 
-ROUNDS = 6
+ITERATIVE: dict[str, Any] = {"rounds": 6, "begin": 0.1, "until": 0.6}
+"""When the iterative arm and the peer cut; the last 40 % of the steps tune what is left."""
 FRESH = 1000
 """What is added to the seed where a network starts from random weights a second time."""
 
@@ -73,11 +74,15 @@ class Prepared:
 
     def train(self, model: nn.Module, job: "Job", steps: int, method: nw.StructuredPruning | None = None) -> nn.Module:
         """Train a network, pruning it meanwhile where a method is given."""
-        training = nw.Training(
+        training = self.training(job, steps)
+        return nw.fit(model, self.tasks, self.splits.train, training=training, method=method).model
+
+    def training(self, job: "Job", steps: int) -> nw.Training:
+        """Return how networks are trained, the peer's as well."""
+        return nw.Training(
             steps=steps, lr=job.lr, batch_size=self.problem.batch, warmup=0.05, precision="32-true", device="cpu",
             seed=job.seed,
         )  # fmt: skip
-        return nw.fit(model, self.tasks, self.splits.train, training=training, method=method).model
 
     def quality(self, model: nn.Module, split: str) -> list[float]:
         """Measure each task's primary metric."""
@@ -108,7 +113,7 @@ class Job:
         criterion = self.criterion if isinstance(self.criterion, dict) else {"kind": self.criterion}
         if criterion["kind"] == "random":
             criterion = {**criterion, "seed": self.seed}
-        given = {"rounds": ROUNDS, "begin": 0.1, **problem.options, **more, **self.changes}
+        given = {**ITERATIVE, **problem.options, **more, **self.changes}
         return nw.StructuredPruning(criterion=criterion, budget=nw.Budget(macs=self.macs), **given)
 
 
@@ -118,9 +123,8 @@ def dense(ready: Prepared, job: Job) -> nn.Module:
 
 
 def iterative(ready: Prepared, job: Job) -> nn.Module:
-    """Cut in rounds while training goes on; the last 40 % of the steps tune what is left."""
-    method = job.method(ready.problem, until=0.6)
-    return ready.train(ready.build(job.seed), job, ready.problem.steps, method)
+    """Cut in rounds while training goes on."""
+    return ready.train(ready.build(job.seed), job, ready.problem.steps, job.method(ready.problem))
 
 
 def retrain(ready: Prepared, job: Job) -> nn.Module:

@@ -14,6 +14,12 @@ __all__ = ["Interval", "findings", "interval"]
 MARGIN = 2.0
 """Per cent of the dense network's quality below which a difference is none."""
 
+EXTREME = 0.1
+"""The share of the MACs from which down the paper's findings about extreme rates are judged."""
+
+OFF = 0.1
+"""How far, relative to what was asked for, the MACs may lie from it before a network is said to be of another size."""
+
 JUDGES = ("cos", "taylor", "magnitude")
 """The criteria that are compared; chance is their control."""
 
@@ -58,6 +64,10 @@ class Gains:
             for told, found in measured
             if told["seed"] in dense
         }
+        self._left = {
+            (told["arm"], told["criterion"], told["macs"], told["seed"]): found["MACs that stay"]
+            for told, found in measured
+        }
 
     @property
     def budgets(self) -> list[float]:
@@ -72,6 +82,14 @@ class Gains:
     def each(self, arm: str, criterion: str, macs: float, read: Callable[[list[float]], float]) -> dict[int, float]:
         """Return one number of the gains of all tasks, by seed."""
         return {seed: read(gains) for (*key, seed), gains in self._of.items() if tuple(key) == (arm, criterion, macs)}
+
+    def off(self, arm: str, criterion: str, macs: float) -> dict[int, float]:
+        """Return the MACs that stay of the networks that are not of the size asked for, by seed."""
+        return {
+            seed: left
+            for (*key, seed), left in self._left.items()
+            if tuple(key) == (arm, criterion, macs) and abs(left / macs - 1) > OFF
+        }
 
     def difference(self, one: tuple[str, str], other: tuple[str, str], macs: float) -> Interval | None:
         """Return how much better one arm and criterion is in the mean over tasks, paired by seed."""
@@ -106,30 +124,51 @@ def findings(cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def _judged(gains: Gains) -> dict[str, str]:
-    extreme = gains.budgets[-1]
-    return {
-        **{
-            f"gain over dense in %, worst task, at {macs:g} of the MACs": _listed(gains, macs) for macs in gains.budgets
-        },
-        "1: criteria hardly differ": _alike(gains),
-        f"2: at {extreme:g} iterative pruning drops on all tasks": _drops(gains, extreme),
-        f"3: at {extreme:g} the small network retrained in what is left of the steps is better": _better(
-            gains, "retrain", extreme
-        ),
-        f"3: at {extreme:g} the same shapes trained anew for all the steps are better": _better(gains, "anew", extreme),
-        "against Torch-Pruning's group norm, mean over tasks": _against(gains, ("group_norm", "")),
-        "against chance, mean over tasks": _against(gains, ("iterative", "random")),
+    extreme = [macs for macs in gains.budgets if macs <= EXTREME]
+    told = {
+        f"gain over dense in %, worst task, at {macs:g} of the MACs": _listed(gains, macs) for macs in gains.budgets
     }
+    told["1: criteria hardly differ"] = _alike(gains)
+    for macs in extreme:
+        told[f"2: at {macs:g} iterative pruning drops on all tasks"] = _drops(gains, macs)
+    for macs in extreme:
+        left, anew = (_better(gains, arm, macs) for arm in ("retrain", "anew"))
+        told[f"3: at {macs:g} the small network retrained in what is left of the steps is better"] = left
+        told[f"3: at {macs:g} the same shapes trained anew for all the steps are better"] = anew
+    told["against Torch-Pruning's group norm, mean over tasks"] = _against(gains, ("group_norm", ""))
+    told["against chance, mean over tasks"] = _against(gains, ("iterative", "random"))
+    told[f"networks whose MACs lie more than {OFF:.0%} off what was asked for"] = _off(gains)
+    return told
+
+
+def _off(gains: Gains) -> str:
+    found = [
+        f"{_name(*arm)} at {macs:g}, seed {seed}: {left:.3g}"
+        for arm in gains.arms
+        for macs in gains.budgets
+        for seed, left in gains.off(*arm, macs).items()
+    ]
+    return "; ".join(found) or "none"
+
+
+def _name(arm: str, criterion: str) -> str:
+    return f"{arm} {criterion}".strip()
 
 
 def _listed(gains: Gains, macs: float) -> str:
     lines = []
-    for arm, criterion in gains.arms:
-        values = list(gains.each(arm, criterion, macs, min).values())
+    for arm in gains.arms:
+        values = list(gains.each(*arm, macs, min).values())
         if values:
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            lines.append(f"{arm} {criterion}".strip() + f" {statistics.fmean(values):+.1f} ±{spread:.1f}")
+            lines.append(f"{_name(*arm)} {statistics.fmean(values):+.1f} ±{spread:.1f}{_flag(gains, arm, macs)}")
     return "; ".join(lines)
+
+
+def _flag(gains: Gains, arm: tuple[str, str], macs: float) -> str:
+    """Say how many networks behind a figure are of another size."""
+    off = gains.off(*arm, macs)
+    return f" ({len(off)} of {len(gains.each(*arm, macs, min))} of another size)" if off else ""
 
 
 def _alike(gains: Gains) -> str:
@@ -166,7 +205,8 @@ def _better(gains: Gains, arm: str, macs: float) -> str:
 
 def _against(gains: Gains, other: tuple[str, str]) -> str:
     pairs = {macs: gains.difference(("iterative", "cos"), other, macs) for macs in gains.budgets}
-    return "; ".join(f"CosPrune at {macs:g} {found}" for macs, found in pairs.items() if found) or "not measured"
+    lines = [f"CosPrune at {macs:g} {found}{_flag(gains, other, macs)}" for macs, found in pairs.items() if found]
+    return "; ".join(lines) or "not measured"
 
 
 def _verdict(*, holds: bool, fails: bool) -> str:

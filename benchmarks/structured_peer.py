@@ -1,5 +1,7 @@
 """Torch-Pruning's group norm in the same training: its regulariser and groups, the same MACs in as many rounds."""
 
+from collections.abc import Iterator
+from itertools import chain, count, islice
 from typing import Any
 
 import torch
@@ -8,7 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import niwaki as nw
 from niwaki.errors import MissingExtraError
-from structured_arms import ROUNDS, Job, Prepared
+from niwaki.train.loader import DatasetBatches
+from niwaki.train.schedule import lr_factor
+from structured_arms import ITERATIVE, Job, Prepared
 
 __all__ = ["group_norm"]
 
@@ -17,36 +21,41 @@ STEPS = 400
 
 
 def group_norm(ready: Prepared, job: Job) -> nn.Module:
-    """Train and prune with `GroupNormPruner`: rounds and their moments are those of the iterative arm.
+    """Train and prune with `GroupNormPruner`: steps, rates, batches, rounds and moments are the iterative arm's.
 
     The peer is told which layers are heads. Its optimizer starts afresh at each cut, since it carries no state over.
     """
-    problem = ready.problem
+    training = ready.training(job, ready.problem.steps)
     model = ready.build(job.seed).train()
     pruner = _pruner(model, ready.example)
-    dense = _macs(model, ready)
-    moments = {round(problem.steps * (0.1 + 0.5 * (i + 1) / ROUNDS)): (i + 1) / ROUNDS for i in range(ROUNDS)}
+    allowed = _allowed(_macs(model, ready), job.macs, ready.problem.steps)
     optimizer = _optimizer(model, job)
-    for step, (x, targets) in enumerate(_batches(ready, job.seed), start=1):
+    for step, (x, targets) in enumerate(_batches(ready, training), start=1):
         for group in optimizer.param_groups:
-            group["lr"] = job.lr * _rate(step, problem.steps)
+            group["lr"] = job.lr * lr_factor(step - 1, ready.problem.steps, training)
         optimizer.zero_grad()
         torch.stack(list(nw.task_losses(ready.tasks, model(x), targets).values())).sum().backward()
-        if step <= max(moments):
+        if step <= max(allowed):
             pruner.regularize(model)
         optimizer.step()
-        if step in moments:
-            _cut(pruner, model, ready, dense * (1 - moments[step] * (1 - job.macs)))
+        if step in allowed:
+            _cut(pruner, model, ready, allowed[step])
             pruner.update_regularizer()
             optimizer = _optimizer(model, job)
     return model.eval()
+
+
+def _allowed(dense: float, share: float, steps: int) -> dict[int, float]:
+    """Return after how many steps is cut, and how many MACs may stay then: each round goes as far as the others."""
+    moments = nw.StructuredPruning(budget=nw.Budget(macs=share), **ITERATIVE).moments(steps)
+    return {moment: dense * (1 - number / len(moments) * (1 - share)) for number, moment in enumerate(moments, 1)}
 
 
 def _pruner(model: nn.Module, example: Tensor) -> Any:
     try:
         import torch_pruning  # noqa: PLC0415 - a peer, which needs no place in the library
     except ImportError:
-        raise MissingExtraError("the peer needs torch-pruning: pip install 'niwaki[compare]'") from None
+        raise MissingExtraError("compare", "the peer Torch-Pruning") from None
     return torch_pruning.pruner.GroupNormPruner(
         model,
         example,
@@ -78,20 +87,6 @@ def _optimizer(model: nn.Module, job: Job) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=job.lr, weight_decay=1e-4)
 
 
-def _rate(step: int, steps: int) -> float:
-    """Warm up over 5 % of the steps, then follow a cosine to 0."""
-    warm = 0.05 * steps
-    turn = torch.tensor((step - warm) / (steps - warm) * torch.pi)
-    return step / warm if step < warm else 0.5 * (1 + float(turn.cos()))
-
-
-def _batches(ready: Prepared, seed: int) -> Any:
-    generator, left = torch.Generator().manual_seed(seed), ready.problem.steps
-    while left:
-        loader = torch.utils.data.DataLoader(
-            ready.splits.train, ready.problem.batch, shuffle=True, drop_last=True, generator=generator
-        )
-        for batch in loader:
-            if left:
-                left -= 1
-                yield batch
+def _batches(ready: Prepared, training: nw.Training) -> Iterator[Any]:
+    batches = DatasetBatches(ready.splits.train, training, shuffle=True, tasks=ready.tasks)
+    return islice(chain.from_iterable(map(batches.iterate, count())), training.steps)
