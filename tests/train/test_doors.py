@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from niwaki.balance import Uncertainty
-from niwaki.errors import ContractError, SettingError
+from niwaki.errors import ContractError, DataError, SettingError
 from niwaki.methods.prune import StructuredPruning
 from niwaki.settings import Budget
 from niwaki.tasks import Depth, Task
@@ -62,6 +62,13 @@ def test_a_compression_needs_a_method(net: nn.Module, tasks: list[Task], squares
 def test_evaluation_tells_it_too(model: Any, tasks: Any, message: str, squares: Any) -> None:
     with pytest.raises(ContractError, match=message):
         evaluate(model, tasks, squares)
+
+
+def test_a_split_without_a_batch_is_told(net: nn.Module, tasks: list[Task]) -> None:
+    net.train()
+    with pytest.raises(DataError, match="nothing to evaluate on: the data holds no batch"):
+        evaluate(net, tasks, [])
+    assert net.training
 
 
 def test_tasks_as_plain_data_pass(net: nn.Module, squares: Any) -> None:
