@@ -297,3 +297,10 @@ def test_what_is_no_model_and_a_text_for_tasks_are_refused(tmp_path: Path) -> No
     with pytest.raises(ContractError, match=r"write tasks=\['depth'\]"):
         export(nn.Linear(3, 1), torch.zeros(1, 3), tmp_path / "x.onnx", tasks="depth")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_torch_that_translates_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: None)
+    with pytest.raises(ExportError, match="gave no program; use a torch version that Niwaki was run on"):
+        export(nn.Linear(2, 2).eval(), torch.zeros(1, 2), tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
