@@ -1,5 +1,6 @@
 """Selectors that cluster each layer's filters and keep one of each cluster: k-means and k-medoids."""
 
+from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -80,8 +81,28 @@ def kmedoids_rows(layer: SearchLayer, count: int, rounds: int) -> Rows:
     return kept
 
 
+class _Clustering(Selector):
+    """Clusters one layer after the other."""
+
+    rounds: int = Field(default=20, ge=1)
+
+    @abstractmethod
+    def rows(self, layer: SearchLayer, count: int, chance: Generator) -> Rows:
+        """Return the rows of a layer that stay, increasing."""
+
+    def select(self, question: Question) -> Found:
+        """Cluster each layer.
+
+        Raises:
+            ContractError: When rates are adaptive.
+        """
+        chance, counts = np.random.default_rng(question.seed), question.fixed_counts(self.kind)
+        found = [self.rows(layer, count, chance) for layer, count in zip(layers_of(question), counts, strict=True)]
+        return Found(Selection(tuple(tuple(rows.tolist()) for rows in found)))
+
+
 @selectors.register("kmeans")
-class KMeans(Selector):
+class KMeans(_Clustering):
     """The filter nearest to each centre of k-means: plain weight sharing by clusters.
 
     Attributes:
@@ -93,24 +114,14 @@ class KMeans(Selector):
     """
 
     kind: Literal["kmeans"] = "kmeans"
-    rounds: int = Field(default=20, ge=1)
 
-    def select(self, question: Question) -> Found:
-        """Cluster each layer.
-
-        Raises:
-            ContractError: When rates are adaptive.
-        """
-        chance, counts = np.random.default_rng(question.seed), question.fixed_counts(self.kind)
-        found = [
-            kmeans_rows(layer, count, self.rounds, chance)
-            for layer, count in zip(layers_of(question), counts, strict=True)
-        ]
-        return Found(Selection(tuple(tuple(rows.tolist()) for rows in found)))
+    def rows(self, layer: SearchLayer, count: int, chance: Generator) -> Rows:
+        """See `kmeans_rows`."""
+        return kmeans_rows(layer, count, self.rounds, chance)
 
 
 @selectors.register("kmedoids")
-class KMedoids(Selector):
+class KMedoids(_Clustering):
     """The members that k-medoids clusters filters around.
 
     Attributes:
@@ -122,19 +133,10 @@ class KMedoids(Selector):
     """
 
     kind: Literal["kmedoids"] = "kmedoids"
-    rounds: int = Field(default=20, ge=1)
 
-    def select(self, question: Question) -> Found:
-        """Cluster each layer.
-
-        Raises:
-            ContractError: When rates are adaptive.
-        """
-        counts = question.fixed_counts(self.kind)
-        found = [
-            kmedoids_rows(layer, count, self.rounds) for layer, count in zip(layers_of(question), counts, strict=True)
-        ]
-        return Found(Selection(tuple(tuple(rows.tolist()) for rows in found)))
+    def rows(self, layer: SearchLayer, count: int, chance: Generator) -> Rows:  # noqa: ARG002 - the family's signature
+        """See `kmedoids_rows`."""
+        return kmedoids_rows(layer, count, self.rounds)
 
 
 def _apart(first: Floats, second: Floats) -> Floats:
