@@ -36,6 +36,22 @@ SHORT = [
 ]
 
 
+class Counting(Silent):
+    """Writes down searches and notes."""
+
+    def __init__(self) -> None:
+        self.searches: list[int | None] = []
+        self.notes: list[str] = []
+
+    def begin(self, what: str, total: int | None, done: int = 0) -> None:
+        assert done == 0
+        if what == "search":
+            self.searches.append(total)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     root = tmp_path_factory.mktemp("digits")
@@ -49,7 +65,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Finished:
             arrays |= {f"x_{split}": (noise + 18 * labels[:, None, None]).astype(np.uint8), f"y_{split}": labels}
         np.savez(root / folder / "some.npz", **arrays)
     out = root / "run"
-    record = run_recipe(find_recipe("share_digits_quick", [f"data.root={root}", *SHORT]), out)
+    watch = Counting()
+    record = run_recipe(find_recipe("share_digits_quick", [f"data.root={root}", *SHORT]), out, progress=watch)
+    assert watch.searches == [3]  # the rehearsal's is brief, and shows none
+    assert sum("beats, hypervolume" in note for note in watch.notes) == 1
     return out, record
 
 

@@ -7,6 +7,7 @@ from math import ceil
 from torch import nn
 
 from niwaki.measure import measure
+from niwaki.methods.share import brief_searches
 from niwaki.recipes.recipe import Recipe
 from niwaki.recipes.samples import head, size
 from niwaki.recipes.workplace import Workplace, open_workplace
@@ -82,8 +83,9 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
     watch.note("opening the data, tracing the network and timing a few steps")
     place = open_workplace(recipe, watch)
     dense = place.build()
-    started, run = place.start(dense)
-    small = run.finish(started)
+    with brief_searches():
+        started, run = place.start(dense)
+        small = run.finish(started)
     stages = {} if recipe.training is None else {"dense": (dense, recipe.training)}
     stages |= {"control": (dense, recipe.finetune)} if recipe.control else {}
     stages["small"] = (small, recipe.finetune)

@@ -9,7 +9,7 @@ from niwaki.export import ExportResult, export
 from niwaki.files import RunDirectory, save
 from niwaki.measure import measure_latency
 from niwaki.methods.prune import sensitivity
-from niwaki.methods.share import kept_searches
+from niwaki.methods.share import brief_searches, kept_searches
 from niwaki.recipes.pictures import draw_scenes
 from niwaki.recipes.recipe import Recipe
 from niwaki.recipes.workplace import Workplace, open_workplace
@@ -61,12 +61,13 @@ class _Job:
         """Do every step; a training that a stopped run finished is taken from its checkpoint."""
         if not self.resume:
             self.progress.note("trying the method on the untrained network")
-            self.place.start(self.place.build())  # what it can't do is told before the long work
+            with brief_searches():
+                self.place.start(self.place.build())  # what it can't do is told before the long work
         parent = None if self.recipe.training is None else self._fit("dense", self.place.build(), self.recipe.training)
         first = self.place.build() if parent is None else parent.model
         control = self._fit("control", first, self.recipe.finetune) if self.recipe.control else None
         dense = first if control is None else control.model
-        with kept_searches(self.directory.path / "search"):
+        with kept_searches(self.directory.path / "search", self.progress):
             result = self._compress(first, None if control is None else self._quality(dense))
         files = {"dense": self.directory.dense, "small": self.directory.model}
         self._save(dense, files["dense"])

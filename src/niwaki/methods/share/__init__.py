@@ -17,7 +17,7 @@ from niwaki.methods.share.search import (
     objectives,
     rankings,
 )
-from niwaki.methods.share.search.keeping import kept_searches
+from niwaki.methods.share.search.keeping import brief_searches, kept_searches
 from niwaki.methods.share.selecting import Fixed, Important, Selector, selectors
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "RandomChoice",
     "Selector",
     "Weighted",
+    "brief_searches",
     "choices",
     "kept_searches",
     "objectives",

@@ -8,7 +8,7 @@ import pytest
 from niwaki.errors import SettingError
 from niwaki.methods.share.search import Calibrated, Knee, ManyObjective, Weighted
 from niwaki.methods.share.search.asking import layers_of
-from niwaki.methods.share.search.keeping import kept_searches
+from niwaki.methods.share.search.keeping import brief_searches, kept_searches
 from niwaki.methods.share.search.problem import ADAPTIVE, GIVEN, Problem
 from niwaki.methods.share.selecting import Question, Selection
 from niwaki.records.front import Front
@@ -85,6 +85,13 @@ def test_a_run_says_where_searches_are_kept(make_question: MakeQuestion, tmp_pat
         _front(make_question(0), folder=tmp_path / "own")
     _front(make_question(0))
     assert len(list(tmp_path.glob("search/*"))) == len(list(tmp_path.glob("own/*"))) == 1
+
+
+def test_a_rehearsal_searches_one_generation(make_question: MakeQuestion) -> None:
+    with brief_searches():
+        _, brief = _front(make_question(0))
+    assert len(brief.curve) == 1
+    assert len(_front(make_question(0))[1].curve) > 1
 
 
 def test_settings_survive_plain_data_and_names_are_checked() -> None:

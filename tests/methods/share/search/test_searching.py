@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from niwaki.methods.share.search.archive import hypervolume, not_dominated
+from niwaki.methods.share.search.effort import Effort
 from niwaki.methods.share.search.layer import SearchLayer
 from niwaki.methods.share.search.problem import ADAPTIVE, GIVEN, Problem
 from niwaki.methods.share.search.rankings import rankings, ranks
-from niwaki.methods.share.search.searching import Effort, Found, random_search, search
+from niwaki.methods.share.search.searching import Found, random_search, search
 from niwaki.methods.share.search.seeds import seed_rows
 
 MakeLayer = Callable[..., SearchLayer]
@@ -21,6 +22,33 @@ SMALL = Effort(population=92, generations=8, rankings=RANKINGS)
 @pytest.fixture(scope="module")
 def problem(make_layer: MakeLayer) -> Problem:
     return Problem(tuple(make_layer(seed, filters=30) for seed in range(2)), GIVEN)
+
+
+@dataclass
+class Noting:
+    """Writes down what it is told, and stops the search after some generations."""
+
+    stop: int = 1000
+    began: list[tuple[str, int | None]] = field(default_factory=list)
+    told: list[dict[str, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ends: int = 0
+
+    def begin(self, what: str, total: int | None, done: int = 0) -> None:
+        assert done == 0
+        self.began.append((what, total))
+
+    def advance(self, count: int = 1, **values: float) -> None:
+        assert count == 1
+        self.told.append(values)
+        if len(self.told) == self.stop:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def end(self) -> None:
+        self.ends += 1
 
 
 def _same(first: Found, second: Found) -> bool:
@@ -54,10 +82,6 @@ def test_equal_seeds_give_equal_fronts_and_others_others(problem: Problem) -> No
     assert other.values.shape != first.values.shape or (other.values != first.values).any()
 
 
-class _Killed(Exception):  # noqa: N818 - not an error of ours
-    pass
-
-
 @pytest.mark.parametrize("objectives", [GIVEN, ADAPTIVE])
 @pytest.mark.parametrize("end", [1, 2, 5, 7])
 def test_a_search_killed_at_any_generation_ends_as_if_it_had_not_been(
@@ -67,12 +91,8 @@ def test_a_search_killed_at_any_generation_ends_as_if_it_had_not_been(
     problem = Problem((make_layer(0, filters=30, **bounds),), objectives)
     whole = search(problem, SMALL)
 
-    def kill(generation: int, _: int, __: float) -> None:
-        if generation == end:
-            raise _Killed
-
-    with pytest.raises(_Killed):
-        search(problem, replace(SMALL, folder=tmp_path), kill)
+    with pytest.raises(KeyboardInterrupt):
+        search(problem, replace(SMALL, folder=tmp_path), Noting(stop=end))
     again = search(problem, replace(SMALL, folder=tmp_path))
     assert _same(whole, again)
     assert again.judged == whole.judged - _unique_until(problem, end)
@@ -131,7 +151,26 @@ def test_one_objective_is_enough(make_layer: MakeLayer) -> None:
 
 
 def test_progress_is_told_each_generation(problem: Problem) -> None:
-    told: list[tuple[int, int, float]] = []
-    search(problem, replace(SMALL, generations=3), lambda *each: told.append(each))
-    assert [(generation, seen) for generation, seen, _ in told] == [(1, 92), (2, 184), (3, 276)]
-    assert 0 < told[0][2] <= told[2][2] < 1
+    watch = Noting()
+    found = search(problem, replace(SMALL, generations=3), watch)
+    assert watch.began == [("search", 3)]
+    assert watch.ends == 1
+    assert watch.notes == [
+        f"search: {len(found.rows)} choices that none of 276 beats, hypervolume {found.curve[-1][1]:.3f}"
+    ]
+    assert [told["candidates"] for told in watch.told] == [92, 184, 276]
+    assert 0 < watch.told[0]["hypervolume"] <= watch.told[2]["hypervolume"] < 1
+
+
+def test_candidates_are_counted_where_the_hypervolume_is_seldom_taken(make_layer: MakeLayer) -> None:
+    watch = Noting()
+    search(Problem((make_layer(0),), ADAPTIVE), Effort(population=8, generations=4, algorithm="nsga2"), watch)
+    assert [told["candidates"] for told in watch.told] == [8, 16, 24, 32]
+    assert len({told["hypervolume"] for told in watch.told}) == 1
+
+
+def test_who_watches_is_told_the_end_of_a_search_that_is_stopped(problem: Problem) -> None:
+    watch = Noting(stop=2)
+    with pytest.raises(KeyboardInterrupt):
+        search(problem, SMALL, watch)
+    assert (len(watch.told), watch.ends) == (2, 1)

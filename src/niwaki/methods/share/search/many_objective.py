@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, FiniteFloat, field_validator
 
 from niwaki.methods.share.search.algorithms import algorithms
 from niwaki.methods.share.search.asking import layers_of
 from niwaki.methods.share.search.choice import Calibrated, Choice, Judge, choices
-from niwaki.methods.share.search.keeping import search_folder
+from niwaki.methods.share.search.effort import Effort
+from niwaki.methods.share.search.keeping import Surroundings, surroundings
 from niwaki.methods.share.search.objectives import objectives
 from niwaki.methods.share.search.problem import Problem, default_objectives
 from niwaki.methods.share.search.rankings import rankings
@@ -41,7 +42,7 @@ class ManyObjective(Selector):
             them.
         generations: Generations, the first included.
         seeds: Names in the registry `rankings` that the search begins with and leans to; none begins blindly.
-        aims: Wished-for values of the objectives, for ``rnsga3``.
+        aims: Wished-for values of the objectives, one for each, for ``rnsga3``.
         choice: Which point of the front is taken.
         points: Points of the front that the record keeps at most.
         folder: Where judged candidates are kept, so that a killed search goes on from there; None for nowhere, but for
@@ -58,15 +59,15 @@ class ManyObjective(Selector):
 
     kind: Literal["many_objective"] = "many_objective"
     objectives: tuple[str, ...] | None = Field(default=None, min_length=1)
-    algorithm: str = "nsga3"
-    population: int = Field(default=92, ge=4)
-    generations: int = Field(default=100, ge=1)
+    algorithm: str = Effort.algorithm
+    population: int = Field(default=Effort.population, ge=4)
+    generations: int = Field(default=Effort.generations, ge=1)
     seeds: tuple[str, ...] = ("importance", "fpgm", "farthest", "greedy", "distinct")
-    aims: tuple[tuple[float, ...], ...] = ()
+    aims: tuple[tuple[FiniteFloat, ...], ...] = ()
     choice: Annotated[Choice, *family(choices)] = Calibrated()
     points: int = Field(default=200, ge=1)
     folder: Path | None = None
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=Effort.workers, ge=0)
 
     @field_validator("objectives")
     @classmethod
@@ -98,23 +99,14 @@ class ManyObjective(Selector):
             The filters that stay, and the front.
 
         Raises:
+            ContractError: When an aim has no value for each objective.
             MissingExtraError: When the algorithm needs a package that is not installed.
             FileError: When the folder can't be used.
         """
-        from niwaki.methods.share.search.searching import Effort, search  # noqa: PLC0415 - pymoo is slow to import
+        from niwaki.methods.share.search.searching import search  # noqa: PLC0415 - pymoo is slow to import
 
-        problem = self._problem(question)
-        effort = Effort(
-            algorithm=self.algorithm,
-            population=self.population,
-            generations=self.generations,
-            rankings=self.seeds,
-            aims=self.aims,
-            seed=question.seed,
-            folder=self.folder or search_folder(),
-            workers=self.workers,
-        )
-        found = search(problem, effort)
+        problem, around = self._problem(question), surroundings()
+        found = search(problem, self._effort(question.seed, around), around.watch)
         kept = [_plain(problem, row) for row in found.rows]
         chosen, how = self.choice.pick(problem.names, found.values, _judge(question, kept))
         shown = thinned(found.values, self.points, first=chosen)
@@ -133,6 +125,18 @@ class ManyObjective(Selector):
             curve=found.curve,
         )
         return Found(Selection(kept[chosen]), front)
+
+    def _effort(self, seed: int, around: Surroundings) -> Effort:
+        return Effort(
+            algorithm=self.algorithm,
+            population=self.population,
+            generations=1 if around.brief else self.generations,
+            rankings=self.seeds,
+            aims=self.aims,
+            seed=seed,
+            folder=self.folder or around.folder,
+            workers=self.workers,
+        )
 
     def _problem(self, question: Question) -> Problem:
         layers = layers_of(question)

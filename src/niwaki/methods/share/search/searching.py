@@ -1,9 +1,9 @@
 """The search itself: ask pymoo for candidates, judge each once, tell it, and remember everything that nothing beats."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,48 +12,22 @@ from pymoo.core.population import Population
 
 from niwaki.methods.share.search.algorithms import Shape, algorithms
 from niwaki.methods.share.search.archive import Archive, hypervolume
+from niwaki.methods.share.search.effort import Effort
 from niwaki.methods.share.search.evaluations import Evaluations
+from niwaki.methods.share.search.keeping import Watch
 from niwaki.methods.share.search.layer import Masks
 from niwaki.methods.share.search.operators import Asked, Different, LayerCrossover, SwapMutation, ToBounds
 from niwaki.methods.share.search.problem import Problem, Values
 from niwaki.methods.share.search.rankings import ranks
 from niwaki.methods.share.search.seeds import seed_rows, unseeded_rows
 
-__all__ = ["Effort", "Found", "Progress", "random_search", "search"]
-
-Progress = Callable[[int, int, float], None]
-"""Called after each generation with its number, candidates seen so far, and the hypervolume as last taken."""
+__all__ = ["Found", "random_search", "search"]
 
 _TRIES = 20
 """How often a generation is filled up where children repeat others."""
 
 _QUICK, _SELDOM = 3, 10
 """Objectives up to which the hypervolume is taken each generation; it takes seconds with more, then every so often."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How a search goes about it.
-
-    Attributes:
-        algorithm: Name in the registry of algorithms.
-        population: Candidates that live at a time.
-        generations: Generations, the first included.
-        rankings: Names of the rankings it begins with; none begins with coin tosses.
-        aims: Wished-for values of the objectives, for R-NSGA-III.
-        seed: Of all chance.
-        folder: Where values are kept, so that a killed search goes on; None for nowhere.
-        workers: Processes that judge; 0 for this one.
-    """
-
-    algorithm: str = "nsga3"
-    population: int = 92
-    generations: int = 100
-    rankings: Sequence[str] = ()
-    aims: Sequence[Sequence[float]] = ()
-    seed: int = 0
-    folder: Path | None = None
-    workers: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +50,7 @@ class Found:
     seconds: float
 
 
-def search(problem: Problem, effort: Effort, progress: Progress | None = None) -> Found:
+def search(problem: Problem, effort: Effort, watch: Watch | None = None) -> Found:
     """Search for the trade-offs between a problem's objectives.
 
     Equal problems and efforts give equal fronts, whether a search was stopped and begun again in its folder or not, and
@@ -85,7 +59,7 @@ def search(problem: Problem, effort: Effort, progress: Progress | None = None) -
     Args:
         problem: The problem.
         effort: How.
-        progress: Told of each generation.
+        watch: Who watches.
 
     Returns:
         The front of everything that was judged.
@@ -95,8 +69,7 @@ def search(problem: Problem, effort: Effort, progress: Progress | None = None) -
         FileError: When the folder can't be used.
     """
     algorithm = _set_up(problem, effort)
-    with Evaluations(problem, effort.folder, effort.workers) as values:
-        log = _Log(problem, values, progress)
+    with _opened(problem, effort, watch) as log:
         algorithm.setup(Asked(problem, log.see))
         for _ in range(effort.generations):
             asked = algorithm.ask()
@@ -107,20 +80,19 @@ def search(problem: Problem, effort: Effort, progress: Progress | None = None) -
         return log.close()
 
 
-def random_search(problem: Problem, effort: Effort, progress: Progress | None = None) -> Found:
+def random_search(problem: Problem, effort: Effort, watch: Watch | None = None) -> Found:
     """Judge as many random candidates as a search would: what a search has to beat.
 
     Args:
         problem: The problem.
         effort: Population, generations, seed and folder count.
-        progress: Told of each generation.
+        watch: Who watches.
 
     Returns:
         The front of everything that was judged.
     """
     chance = np.random.default_rng(effort.seed)
-    with Evaluations(problem, effort.folder, effort.workers) as values:
-        log = _Log(problem, values, progress)
+    with _opened(problem, effort, watch) as log:
         for _ in range(effort.generations):
             log.see(seed_rows(problem, (), effort.population, chance))
         return log.close()
@@ -144,13 +116,27 @@ def _set_up(problem: Problem, effort: Effort) -> Any:
     return algorithm
 
 
+@contextmanager
+def _opened(problem: Problem, effort: Effort, watch: Watch | None) -> "Iterator[_Log]":
+    """Begin to judge, with somebody watching."""
+    with Evaluations(problem, effort.folder, effort.workers) as values:
+        if watch is None:
+            yield _Log(problem, values, None)
+            return
+        watch.begin("search", effort.generations)
+        try:
+            yield _Log(problem, values, watch)
+        finally:
+            watch.end()
+
+
 @dataclass
 class _Log:
     """Judges what is asked, and keeps the front and the curve."""
 
     problem: Problem
     values: Evaluations
-    progress: Progress | None
+    watch: Watch | None
     seen: int = 0
     generation: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
@@ -166,14 +152,17 @@ class _Log:
         self.generation += 1
         if found.shape[1] <= _QUICK or self.generation % _SELDOM in {0, 1}:
             self.curve.append((self.seen, hypervolume(self.archive.values)))
-        if self.progress is not None:
-            self.progress(self.generation, *self.curve[-1])
+        if self.watch is not None:
+            self.watch.advance(candidates=self.seen, hypervolume=self.curve[-1][1])
         return found
 
     def close(self) -> Found:
         if self.curve[-1][0] < self.seen:
             self.curve.append((self.seen, hypervolume(self.archive.values)))
         seconds = time.perf_counter() - self.began
+        if self.watch is not None:
+            told = f"{len(self.archive)} choices that none of {self.seen:,} beats, hypervolume {self.curve[-1][1]:.3f}"
+            self.watch.note(f"search: {told}")
         order = np.lexsort(self.archive.values.T[::-1])
         return Found(
             self.archive.rows()[order], self.archive.values[order], tuple(self.curve), self.values.count, seconds
