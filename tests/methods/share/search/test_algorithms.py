@@ -1,17 +1,17 @@
-import importlib.util
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from pymoo.util.ref_dirs import get_reference_directions
 
-from niwaki.errors import MissingExtraError
+from niwaki.errors import ContractError, MissingExtraError
 from niwaki.methods.share.search.algorithms import algorithms, directions
 from niwaki.methods.share.search.archive import not_dominated
+from niwaki.methods.share.search.effort import Effort
 from niwaki.methods.share.search.layer import SearchLayer
 from niwaki.methods.share.search.problem import ADAPTIVE, GIVEN, Problem
 from niwaki.methods.share.search.rankings import rankings
-from niwaki.methods.share.search.searching import Effort, search
+from niwaki.methods.share.search.searching import search
 
 MakeLayer = Callable[..., SearchLayer]
 COMPILED = {"age_moea", "age_moea2"}
@@ -33,20 +33,41 @@ def test_each_searches_by_ask_and_tell(make_layer: MakeLayer, name: str, objecti
 
 
 @pytest.mark.parametrize("name", sorted(COMPILED))
-def test_those_that_need_numba_say_so(make_layer: MakeLayer, name: str) -> None:
-    problem = Problem((make_layer(0),), GIVEN)
-    effort = Effort(algorithm=name, generations=2)
-    if importlib.util.find_spec("numba") is None:
-        with pytest.raises(MissingExtraError, match=r"niwaki\[search\]"):
-            search(problem, effort)
-    else:
-        assert not_dominated(search(problem, effort).values).all()
+def test_those_that_need_numba_search_with_it(make_layer: MakeLayer, name: str) -> None:
+    pytest.importorskip("numba", reason="niwaki[search] is not installed")
+    found = search(Problem((make_layer(0),), GIVEN), Effort(algorithm=name, generations=2))
+    assert not_dominated(found.values).all()
 
 
 def test_an_aim_draws_the_search_to_it(make_layer: MakeLayer) -> None:
     problem = Problem((make_layer(0, filters=30),), GIVEN)
     effort = Effort(algorithm="rnsga3", generations=4, aims=((0.0, 1.0, 1.0), (1.0, 1.0, 0.0)))
     assert len(search(problem, effort).rows)
+
+
+def test_aims_have_a_value_for_each_objective(make_layer: MakeLayer) -> None:
+    problem = Problem((make_layer(0, filters=30),), GIVEN)
+    with pytest.raises(ContractError, match="search's 3 objectives, got aims of 3, 2; give the missing values"):
+        search(problem, Effort(algorithm="rnsga3", aims=((0.0, 1.0, 1.0), (1.0, 0.0))))
+
+
+def test_what_fails_for_another_reason_says_so(make_layer: MakeLayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise ImportError(f"no {name}")
+
+    monkeypatch.setattr("niwaki.methods.share.search.algorithms.import_module", broken)
+    with pytest.raises(ImportError, match=r"no pymoo.algorithms.moo.nsga3"):
+        search(Problem((make_layer(0),), GIVEN), Effort())
+
+
+@pytest.mark.parametrize("name", sorted(COMPILED))
+def test_without_numba_the_extra_is_named(make_layer: MakeLayer, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def broken(name: str) -> None:
+        raise ModuleNotFoundError(f"{name}: No module named 'numba'")
+
+    monkeypatch.setattr("niwaki.methods.share.search.algorithms.import_module", broken)
+    with pytest.raises(MissingExtraError, match=r"niwaki\[search\]"):
+        search(Problem((make_layer(0),), GIVEN), Effort(algorithm=name))
 
 
 def test_directions_for_three_objectives_are_das_and_dennis_s() -> None:

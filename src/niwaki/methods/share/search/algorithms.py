@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from niwaki.errors import MissingExtraError
+from niwaki.errors import ContractError, MissingExtraError
 from niwaki.registry import Registry
 
 __all__ = ["Maker", "Shape", "algorithms", "directions"]
@@ -108,6 +108,11 @@ def _unsga3(shape: Shape, **operators: Any) -> Any:
 
 @algorithms.register("rnsga3")
 def _rnsga3(shape: Shape, **operators: Any) -> Any:
+    if any(len(aim) != shape.objectives for aim in shape.aims):
+        raise ContractError(
+            f"an aim has one value for each of the search's {shape.objectives} objectives, got aims of "
+            f"{', '.join(str(len(aim)) for aim in shape.aims)}; give the missing values, or leave some out"
+        )
     aims = np.array(shape.aims or [[0.0] * shape.objectives])
     each = _uniform(shape.objectives, shape.population // len(aims))
     return _pymoo("rnsga3", "RNSGA3")(aims, pop_per_ref_point=each, **operators)
