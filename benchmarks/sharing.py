@@ -21,9 +21,10 @@ from niwaki.methods.share import FilterSharing
 from niwaki.methods.share.search import ManyObjective, rankings
 from niwaki.methods.share.search.archive import not_dominated
 from niwaki.methods.share.search.asking import layers_of
+from niwaki.methods.share.search.effort import Effort
 from niwaki.methods.share.search.layer import SearchLayer
 from niwaki.methods.share.search.problem import GIVEN, Problem, default_objectives
-from niwaki.methods.share.search.searching import Effort, random_search, search
+from niwaki.methods.share.search.searching import random_search, search
 from niwaki.methods.share.selecting import Found, Question, Selection, Selector
 from niwaki.models import NetsByTask, RoutedVGG
 from sharing_arms import Prepared, measure_arm
