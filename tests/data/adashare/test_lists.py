@@ -132,8 +132,9 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no row": (change(lambda lists: {"train": ["a.png"]}), r"found in train\[0\] 'a.png'; expected 4 paths"),
     "no picture": (row(image=None), r"in train\[0\] no image; expected a path: a sample may lack labels"),
-    "no path": (row(depth=7), r"in train\[0\] 7 as depth; expected a path relative to the list's folder, or null"),
-    "absolute": (row(seg="/data/seg/1.png"), r"'/data/seg/1.png' as seg; expected a path relative to"),
+    "no path": (row(depth=7), r"in train\[0\] 7 as depth; expected a path inside the list's folder, or null"),
+    "absolute": (row(seg="/data/seg/1.png"), r"'/data/seg/1.png' as seg; expected a path inside the list's folder"),
+    "elsewhere": (row(seg="../seg/1.png"), r"'../seg/1.png' as seg; expected a path inside the list's folder"),
     "leak": (
         change(lambda lists: lists | {"test": lists["train"][:2]}),
         r"found 2 pictures of test in train too, such as img/train0000.png; expected splits without a picture in",

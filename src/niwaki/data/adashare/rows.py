@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from niwaki.data.findings import Problem
+from niwaki.data.inside import lies_inside
 
 __all__ = ["Rows", "read_rows", "row_problems"]
 
@@ -62,6 +63,6 @@ def _fault(row: Any, columns: Sequence[str]) -> tuple[str, str] | None:
     if not row[0]:
         return f"no {columns[0]}", "a path: a sample may lack labels, but not its picture"
     for column, path in zip(columns, row, strict=True):
-        if path and (not isinstance(path, str) or PurePosixPath(path).is_absolute()):
-            return f"{path!r} as {column}", "a path relative to the list's folder, or null"
+        if path and not (isinstance(path, str) and lies_inside(path)):
+            return f"{path!r} as {column}", "a path inside the list's folder, or null"
     return None

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from niwaki.data.coco.ledger import Ledger
 from niwaki.data.findings import Problem
+from niwaki.data.inside import lies_inside
 
-__all__ = ["Category", "Document", "Listed", "lies_inside", "read_document"]
+__all__ = ["Category", "Document", "Listed", "read_document"]
 
 _FORM = "JSON of COCO's form: {images: [...], annotations: [...], categories: [...]}"
 
@@ -82,17 +83,6 @@ def read_document(path: Path, ledger: Ledger) -> Document | Problem:
     if not named or not pictures:
         return Problem(str(path), f"{len(pictures)} pictures and {len(named)} categories", "at least one of each")
     return Document(path, pictures, named, _sorted_out(path, annotations or (), set(pictures), ledger))
-
-
-def lies_inside(name: str) -> bool:
-    """Tell whether a file's name, as annotations give it, stays inside the folder that it is looked up in.
-
-    Examples:
-        >>> [lies_inside(name) for name in ("a.png", "kitchen/a.png", "../a.png", "/a.png", "")]
-        [True, True, False, False, False]
-    """
-    path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts
 
 
 def _categories(path: Path, given: Sequence[dict[str, Any]], ledger: Ledger) -> Iterator[Category]:

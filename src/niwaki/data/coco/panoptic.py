@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from niwaki.data.coco.document import Document, lies_inside
+from niwaki.data.coco.document import Document
 from niwaki.data.coco.ledger import Ledger
 from niwaki.data.coco.semantic import Segments
 from niwaki.data.frames import Fault
+from niwaki.data.inside import lies_inside
 
 __all__ = ["read_segments"]
 
