@@ -1,6 +1,8 @@
 """The recipes of overparameterised training, shrunk in everything but the network."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,10 +10,13 @@ import torch
 import niwaki as nw
 from niwaki.errors import RecipeError, SettingError
 from niwaki.recipes import Recipe, find_recipe, forecast, run_recipe
+from niwaki.recipes.forecast import _share_before_cuts
 from niwaki.recipes.workplace import open_workplace
 from niwaki.records import Record
 from niwaki.reports import write_report
 from niwaki.train import Silent
+from niwaki.train.guard import StepFigures
+from niwaki.train.loop import Loop
 
 Finished = tuple[Path, Record]
 TINY = [
@@ -64,10 +69,29 @@ def test_both_networks_trained_from_the_same_weights_for_as_many_steps(expanded:
     assert record.quality.keys() == {"dense", "small", "parent"}
 
 
-def test_the_forecast_knows_no_parent() -> None:
+def test_the_forecast_knows_no_parent_and_times_the_factors(monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped: list[int] = []
+    take = Loop.take
+
+    def watched(loop: Loop, raw: Sequence[Any]) -> list[StepFigures]:
+        stepped.append(sum(each.numel() for each in loop.trainee.model.parameters()))
+        return take(loop, raw)
+
+    monkeypatch.setattr(Loop, "take", watched)
     found = forecast(shrunk("expand_rooms_quick", "finetune={steps: 4, batch_size: 4}"))
     assert found.steps == {"control": 4, "small": 4}
     assert found.dense.whole.params == found.small.whole.params
+    plain = sum(each.numel() for each in open_workplace(shrunk("expand_rooms_quick"), Silent()).build().parameters())
+    assert len(stepped) == 6  # an epoch has two steps; control, the folded network and the factors take them
+    assert stepped[:4] == [plain] * 4
+    assert min(stepped[4:]) > plain
+
+
+def test_a_forecast_weighs_the_steps_before_and_after_the_cuts() -> None:
+    budget = nw.Budget(macs=0.5)
+    assert _share_before_cuts(nw.Overparam(), 100) == 1
+    assert _share_before_cuts(nw.StructuredPruning(budget=budget, rounds=1), 100) == 0
+    assert _share_before_cuts(nw.StructuredPruning(budget=budget, rounds=4, begin=0.0, until=0.8), 100) == 0.5
 
 
 def test_a_chain_of_three_gives_one_plain_network_that_exports(chained: Finished) -> None:

@@ -1,22 +1,32 @@
 """What a run would do: its steps, the time and the disk they would take, and whether the budget can be reached."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import ceil
+from statistics import mean, median
 
 from torch import nn
 
 from niwaki.measure import measure
+from niwaki.methods import Method
 from niwaki.methods.share import brief_searches
 from niwaki.recipes.recipe import Recipe
 from niwaki.recipes.samples import head, size
 from niwaki.recipes.workplace import Workplace, open_workplace
 from niwaki.records import Cost
-from niwaki.train import Progress, Silent, Training, evaluate, fit
+from niwaki.train import Progress, Silent, Training, evaluate
+from niwaki.train.engine import Engine, backward_for_each_task
+from niwaki.train.job import Job
+from niwaki.train.loader import open_batches
+from niwaki.train.loop import Loop
+from niwaki.train.randomness import own_randomness
+from niwaki.train.streams import Batches
 
 __all__ = ["Forecast", "forecast"]
 
-_TRIAL_STEPS = 4
+_TRIAL_STEPS = 5
 _TRIAL_SAMPLES = 32
 _COPIES = 4
 """Of the weights, in a checkpoint: the model, the best epoch's, and two moments of Adam."""
@@ -89,12 +99,18 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
     stages = {} if recipe.training is None else {"dense": (dense, recipe.training)}
     stages |= {"control": (dense, recipe.finetune)} if recipe.control else {}
     stages["small"] = (small, recipe.finetune)
+    per_step = {stage: _seconds_per_step(place, *job) for stage, job in stages.items()}
+    share = _share_before_cuts(recipe.method, place.steps(recipe.finetune))
+    if share > 0:
+        with brief_searches():
+            own = _seconds_per_step(place, dense, recipe.finetune, recipe.method)
+        per_step["small"] = share * own + (1 - share) * per_step["small"]
     costs = {model: measure(model, place.example(model), tasks=place.names) for model in (dense, small)}
     per_sample = _seconds_per_sample(place, dense)
     seconds = {
-        stage: place.steps(training) * _seconds_per_step(place, model, training)
+        stage: place.steps(training) * per_step[stage]
         + _validations(place, training) * size(place.splits.val) * per_sample
-        for stage, (model, training) in stages.items()
+        for stage, (_, training) in stages.items()
     }
     checkpoints = sum(costs[model].whole.bytes * _COPIES for model, _ in stages.values())
     cuts = len(recipe.method.moments(place.steps(recipe.finetune)))
@@ -124,12 +140,32 @@ def _validations(place: Workplace, training: Training) -> int:
     return ceil(place.steps(training) / place.steps_per_epoch(training) / training.eval_every)
 
 
-def _seconds_per_step(place: Workplace, model: nn.Module, training: Training) -> float:
-    trial = training.model_copy(update={"epochs": None, "steps": 1})
-    fit(model, place.tasks, place.splits.train, training=trial)
-    began = time.perf_counter()
-    fit(model, place.tasks, place.splits.train, training=trial.model_copy(update={"steps": 1 + _TRIAL_STEPS}))
-    return (time.perf_counter() - began) / (1 + _TRIAL_STEPS)
+def _seconds_per_step(place: Workplace, model: nn.Module, training: Training, method: Method | None = None) -> float:
+    with own_randomness(training.seed), backward_for_each_task(training):
+        engine = Engine.of(training)
+        batches = open_batches(place.splits.train, training, place.tasks, shuffle=True, pin=engine.pins)
+        job = Job(model, place.tasks, training, method, batches, engine)
+        loop = job.loop(None, balance=place.recipe.make_balancer())
+        return median(_steps(loop, batches))  # the first is slower, and so is one that cuts
+
+
+def _steps(loop: Loop, batches: Batches) -> Iterator[float]:
+    """Take a few steps; yield the seconds of each."""
+    stream = batches.iterate(0)
+    for _ in range(min(_TRIAL_STEPS, loop.total)):
+        began = time.perf_counter()
+        group = list(islice(stream, loop.training.accumulate))
+        if not group:
+            return
+        loop.take(group)
+        loop.drain()  # waits for the device
+        yield time.perf_counter() - began
+
+
+def _share_before_cuts(method: Method, steps: int) -> float:
+    """Return the share of the steps at which the method has the whole model; many cuts take it away bit by bit."""
+    cuts = method.moments(steps)
+    return mean(cuts) / steps if cuts else 1.0
 
 
 def _seconds_per_sample(place: Workplace, model: nn.Module) -> float:
