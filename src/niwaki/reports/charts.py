@@ -82,7 +82,7 @@ def validation_chart(stages: Stages, primary: Mapping[str, str], order: Sequence
 
 
 def width_chart(plan: Plan) -> Any | None:
-    """Draw the channels of every group before and after the cut.
+    """Draw the size of every group before and after the cut.
 
     Args:
         plan: The plan that was applied.
@@ -97,7 +97,7 @@ def width_chart(plan: Plan) -> Any | None:
     figure.add_bar(x=names, y=[group.size for group in plan.groups], name="dense", marker_color="#c9c2b5")
     figure.add_bar(x=names, y=[len(group.kept) for group in plan.groups], name="small", marker_color=COLOURS[0])
     above = {"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"}
-    title = "channels of each group, before and after"
+    title = "size of each group, before and after"
     figure.update_layout(**(LAYOUT | {"legend": above}), barmode="overlay", height=380, title=title)
     figure.update_xaxes(tickangle=-60, automargin=True)
     return figure
