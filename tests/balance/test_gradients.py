@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 from torch.utils.checkpoint import checkpoint
 
 from niwaki.balance import Balancer
@@ -240,6 +241,18 @@ def test_a_given_gradient_reaches_inner_tensors_too() -> None:
     assert leaf.grad is not None
     assert leaf.grad.tolist() == [2.0, -2.0]
     assert not with_gradient(torch.tensor(3.0), [], []).requires_grad
+
+
+def test_a_leaf_without_a_gradient_is_still_reached() -> None:
+    leaf, other = torch.ones(2, requires_grad=True), torch.ones(1, requires_grad=True)
+    reached: list[object] = []
+    node = get_gradient_edge(other).node
+    node.register_hook(lambda *gradients: reached.append(gradients))
+    with_gradient(torch.tensor(3.0), [leaf, other], [torch.tensor([1.0, -1.0]), None]).backward()
+    assert leaf.grad is not None
+    assert leaf.grad.tolist() == [1.0, -1.0]
+    assert other.grad is None
+    assert len(reached) == 1
 
 
 def _through(x: Tensor, weight: Tensor) -> Tensor:

@@ -12,17 +12,18 @@ __all__ = ["with_gradient"]
 
 class _Carrier(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Tensor, gradients: Sequence[Tensor], *_: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor, gradients: Sequence[Tensor | None], *_: Tensor) -> Tensor:
         ctx.gradients = gradients
         return value.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> Any:
-        return None, None, *(each * factor.to(each.device, each.dtype) for each in ctx.gradients)
+        scaled = (each if each is None else each * factor.to(each.device, each.dtype) for each in ctx.gradients)
+        return None, None, *scaled
 
 
-def with_gradient(value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
+def with_gradient(value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
     """Return a scalar of a given value whose gradient with respect to some tensors is given.
 
     It is linear, so that loss scaling, the mean over accumulated batches and a penalty added to it act as on any loss.
@@ -30,7 +31,8 @@ def with_gradient(value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[
     Args:
         value: One number, the scalar's value.
         tensors: Leaves or parts of a graph, such as losses.
-        gradients: For each tensor its gradient, of the tensor's shape and type.
+        gradients: For each tensor its gradient, of the tensor's shape and type, or None: a backward pass then reaches
+            it, so that its hooks are called, and leaves its ``grad``.
 
     Returns:
         One number that carries the graph of the tensors.
@@ -42,5 +44,6 @@ def with_gradient(value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[
         >>> scalar.item(), leaf.grad.tolist()
         (7.0, [0.5, -1.5])
     """
-    scalar: Tensor = _Carrier.apply(value.detach(), [each.detach() for each in gradients], *tensors)
+    given = [each if each is None else each.detach() for each in gradients]
+    scalar: Tensor = _Carrier.apply(value.detach(), given, *tensors)
     return scalar

@@ -78,7 +78,9 @@ class Run:
     def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
         """Look at each task's own loss while its graph is alive.
 
-        ``grad`` belongs to the loop: take gradients with `torch.autograd.grad`, and keep the graph.
+        ``grad`` belongs to the loop: take gradients with `torch.autograd.grad`, and keep the graph. A run that has
+        taken a loss's gradients may put another loss in its place that has the same value and carries them, so that
+        no pass is taken twice.
         """
 
     def after_backward(self, model: nn.Module) -> None:

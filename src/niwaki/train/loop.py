@@ -104,17 +104,21 @@ class Loop:
         sums: dict[str, list[Tensor]] = {}
         others: dict[str, list[Tensor]] = {}
         for number, batch in enumerate(batches):
-            own, taught = self.losses(batch)
-            self.seen.add(batch.targets, own)
-            losses = _joined(own, taught)
+            losses = self._noted(batch, sums, others)
             trainee.run.before_backward(trainee.model, losses)
             if number == 0:
                 trainee.optimizer.zero_grad(set_to_none=True)
             total = self.balance(losses) + trainee.run.penalty(trainee.model)
             trainee.engine.backward(total / len(batches) if len(batches) > 1 else total)
-            _gather(sums, own)
-            _gather(others, {f"{TAUGHT}{task}": each for task, each in taught.items()})
         return _means(sums), _means(others)
+
+    def _noted(self, batch: Batch, sums: dict[str, list[Tensor]], others: dict[str, list[Tensor]]) -> dict[str, Tensor]:
+        """Return the losses to learn from, and note their values; nothing else holds on to their graph."""
+        own, taught = self.losses(batch)
+        self.seen.add(batch.targets, own)
+        _gather(sums, own)
+        _gather(others, {f"{TAUGHT}{task}": each for task, each in taught.items()})
+        return _joined(own, taught)
 
     def _clip(self) -> Tensor:
         parameters = [each for each in self.trainee.parameters() if each.grad is not None]

@@ -1,5 +1,7 @@
 """Who learns from what: the tasks' own scales from their own losses alone, in turns with the shared part."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 from tests.methods.expand.networks import batches, losses_of, step, total, two
 from torch import Tensor, nn
 
+from niwaki.balance import make_balancer
 from niwaki.methods import Overparam
 from niwaki.methods.expand.phases import OwnGradients, Phases
 from niwaki.methods.expand.run import ExpandingRun
@@ -59,6 +62,39 @@ def test_scales_get_their_own_losss_gradient_unweighted(alternate: Any) -> None:
         for scale, gradient in zip(scales_of(model, task), gradients, strict=True):
             assert scale.grad is not None
             torch.testing.assert_close(scale.grad, gradient)
+
+
+def test_no_pass_is_taken_twice() -> None:
+    model, run, _ = begin(Overparam(alternate="joint"))
+    passes: list[Tensor] = []
+
+    def watch(module: nn.Module, inputs: Any, answer: Tensor) -> None:
+        del module, inputs
+        answer.register_hook(passes.append)
+
+    model.get_submodule("trunk.0").register_forward_hook(watch)
+    losses = losses_of(model, batches(1)[0])
+    run.before_backward(model, losses)
+    total(losses).backward()
+    assert len(passes) == 2
+
+
+@pytest.mark.parametrize("balance", ["EW", "PCGrad"])
+def test_losses_carry_the_gradients_of_their_graphs(balance: str) -> None:
+    """A mapping that can't be changed keeps its losses' graphs, through which a third pass then goes."""
+    found = []
+    for frozen in (False, True):
+        model, run, _ = begin(Overparam(alternate="joint"))
+        losses: Mapping[str, Tensor] = losses_of(model, batches(1)[0])
+        losses = MappingProxyType(losses) if frozen else losses
+        values = {task: loss.item() for task, loss in losses.items()}
+        run.before_backward(model, losses)
+        assert {task: loss.item() for task, loss in losses.items()} == values
+        (3 * make_balancer(balance)(losses) + run.penalty(model)).backward()
+        run.after_backward(model)
+        found.append({name: each.grad for name, each in model.named_parameters()})
+    assert all(each is not None for each in found[0].values())
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("alternate", ["step", "epoch"])

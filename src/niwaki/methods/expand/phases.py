@@ -1,11 +1,14 @@
 """Who learns from what: all tasks the shared part, each task its own scales, in turns or together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, distributed, nn
+
+from niwaki.balance.jacobian import leaves_of
+from niwaki.balance.surrogate import with_gradient
 
 __all__ = ["Alternate", "OwnGradients", "Phases", "Scales"]
 
@@ -53,19 +56,27 @@ class OwnGradients:
     _batches: int = 0
 
     def see(self, losses: Mapping[str, Tensor], scales: Mapping[str, Sequence[nn.Parameter]]) -> None:
-        """Look at one batch: one backward pass for each task, through a graph that is kept.
+        """Look at one batch: one backward pass for each task, to all that its loss reaches but other tasks' scales.
+
+        No pass is taken twice: where the mapping can be changed, each loss gives way to one of the same value that
+        carries these gradients, and what is made of the losses then needs no pass through the network.
 
         Args:
             losses: Task to its own loss, unweighted.
             scales: Task to the scales that learn from it.
         """
         self._batches += 1
-        rows = {
-            task: _gradients(loss, scales[task])
-            for task, loss in losses.items()
-            if loss.requires_grad and task in scales
-        }
-        for row in _normalised(rows.values()) if self.normalised else rows.values():
+        every = {id(each) for own in scales.values() for each in own}
+        rows = []
+        for task, loss in [pair for pair in losses.items() if pair[1].requires_grad]:
+            own = scales.get(task, ())
+            others = every - {id(each) for each in own}
+            leaves = leaves_of(loss)
+            gradients = _gradients(loss, [leaf for leaf in leaves if id(leaf) not in others])
+            rows.append({scale: gradients[scale] for scale in own if scale in gradients})
+            if isinstance(losses, MutableMapping):
+                losses[task] = with_gradient(loss, leaves, [gradients.get(leaf) for leaf in leaves])
+        for row in _normalised(rows) if self.normalised else rows:
             for scale, gradient in row.items():
                 self._sums[scale] = self._sums[scale] + gradient if scale in self._sums else gradient
 
@@ -82,12 +93,12 @@ class OwnGradients:
             scale.grad = gradient
 
 
-def _gradients(loss: Tensor, scales: Sequence[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
-    if not scales:
+def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> dict[Tensor, Tensor]:
+    if not leaves:
         return {}
-    found = torch.autograd.grad(loss, list(scales), retain_graph=True, allow_unused=True)
+    found = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
     some = cast("Sequence[Tensor | None]", found)  # torch's stub knows of no unused tensors
-    return {scale: each.detach() for scale, each in zip(scales, some, strict=True) if each is not None}
+    return {leaf: each.detach() for leaf, each in zip(leaves, some, strict=True) if each is not None}
 
 
 def _normalised(rows: Iterable[dict[nn.Parameter, Tensor]]) -> list[dict[nn.Parameter, Tensor]]:

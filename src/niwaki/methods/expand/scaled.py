@@ -76,7 +76,7 @@ class ScaledRun(ExpandingRun):
         return super().penalty(model) if self.phases.shared(self.step) else torch.zeros(())
 
     def before_backward(self, model: nn.Module, losses: Mapping[str, Tensor]) -> None:
-        """In a task phase take each task's gradient of its own scales, in a backward pass for each task."""
+        """In a task phase take each task's gradient, in a backward pass for each, and leave it with the task's loss."""
         if self.options.scales != "shared" and self.phases.task(self.step):
             self.own.see(losses, self._scales(model, losses))
 
