@@ -58,6 +58,8 @@ def trained(
 
 def _cell(part: str, problem: str, sparsity: float, engine: str, weighting: str, seed: int, **more: Any) -> Cell:
     told = {"problem": problem, "scale": SCALE, "sparsity": sparsity, "engine": engine, "weighting": weighting}
+    if weighting == "MinMax":
+        more = {"gamma": PROBLEMS[problem].at(SCALE).gamma, **more}
     return Cell(part, {**told, "seed": seed, **more}, trained)
 
 
@@ -92,8 +94,10 @@ ROOMS, TWENTY = "rooms, deeplab", "cifar100_tiny, 20 tasks"
 HEADLINES = [*_headline("headline", ROOMS), *_headline("headline20", TWENTY)]
 CELLS = [
     *HEADLINES,
-    Cell("overhead", {"problem": ROOMS, "period": 60, "rounds": 9, "seed": 0}, overhead),
-    Cell("overhead", {"problem": "rooms, segnet_mtan", "period": 20, "rounds": 9, "seed": 0}, overhead),
+    *(
+        Cell("overhead", {"problem": problem, "period": period, "rounds": 9, "seed": 0}, overhead, alone=True)
+        for problem, period in ((ROOMS, 60), ("rooms, segnet_mtan", 20))
+    ),
     *(
         _cell("gammas", problem, 0.975, "dst", "MinMax", seed, gamma=gamma)
         for problem in (ROOMS, TWENTY)

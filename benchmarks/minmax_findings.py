@@ -26,9 +26,9 @@ def findings(cells: Sequence[Cell]) -> dict[str, str]:
         mine = [cell for cell in cells if cell.settings.get("problem") == problem and cell.figures()]
         reference, picked_by = _reference(mine, "test"), _reference(mine, "validation")
         if reference:
-            judged = [cell for cell in mine if cell.settings.get("sparsity") and "gamma" not in cell.settings]
+            judged = [cell for cell in mine if cell.settings.get("sparsity") and cell.part != "gammas"]
             found |= _headlines(problem, judged, reference)
-            found |= _gammas(problem, [cell for cell in mine if "gamma" in cell.settings], picked_by)
+            found |= _gammas(problem, [cell for cell in mine if cell.part == "gammas"], picked_by)
             found |= _means(problem, judged, reference)
     return found | _overheads(cells)
 

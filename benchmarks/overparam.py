@@ -71,7 +71,7 @@ REST = (SINGLE, *(arm for arm in ARMS if arm not in CONTROLS))
 
 CELLS = [
     *_rows("headline", "rooms", FIRST, CONTROLS),
-    Cell("overhead", {"data": "rooms", "network": FIRST, "steps": 10, "rounds": 9, "seed": 0}, overhead),
+    Cell("overhead", {"data": "rooms", "network": FIRST, "steps": 10, "rounds": 9, "seed": 0}, overhead, alone=True),
     *_rows("headline", "rooms", FIRST, REST),
     *(
         cell
@@ -80,7 +80,12 @@ CELLS = [
         if (data, network) != ("rooms", FIRST)
         for cell in _rows(data, data, network, (*CONTROLS, *REST))
     ),
-    Cell("overhead", {"data": "rooms", "network": "segnet, wide", "steps": 5, "rounds": 9, "seed": 0}, overhead),
+    Cell(
+        "overhead",
+        {"data": "rooms", "network": "segnet, wide", "steps": 5, "rounds": 9, "seed": 0},
+        overhead,
+        alone=True,
+    ),
 ]
 
 _TRAINED = ("metrics", "steps taken", "params", "fold", "s")
