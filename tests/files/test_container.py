@@ -125,8 +125,25 @@ def test_an_entry_that_would_fill_the_memory_or_breaks_off_is_refused(monkeypatc
     whole = zlib.compress(json.dumps("a" * 4000).encode())
     monkeypatch.setattr(deflated, "_MOST", 1000)
     for packed in (whole, whole[:-6]):
-        with pytest.raises(FileError, match="breaks off, or is larger than 1,000 characters"):
+        with pytest.raises(FileError, match="breaks off, or makes it larger than 1,000 characters"):
             inflate({"plans": base64.b64encode(packed).decode(), "deflated": ["plans"]}, "file")
+
+
+def test_the_entries_have_one_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a" * 998  # and two quotes
+    names = ["plans", "rounds", "sharing"]
+    entries = dict.fromkeys(names, base64.b64encode(zlib.compress(json.dumps(text).encode())).decode())
+    monkeypatch.setattr(deflated, "_MOST", 2000)
+    found = inflate({**entries, "deflated": names[:2]}, "file")
+    assert (found["plans"], found["rounds"]) == (text, text)
+    with pytest.raises(FileError, match="file: sharing in its manifest .* larger than 2,000 characters"):
+        inflate({**entries, "deflated": names}, "file")
+
+
+@pytest.mark.parametrize("names", [None, 3, "plans", {"plans": 1}, [["a"]], [None]])
+def test_what_is_no_list_of_names_is_refused(names: object) -> None:
+    with pytest.raises(FileError, match="file was altered: deflated in its manifest is no list of names"):
+        inflate({"plans": "", "deflated": names}, "file")
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:

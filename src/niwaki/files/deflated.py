@@ -15,7 +15,7 @@ _KEY = "deflated"
 _LARGE = 4096
 """Characters of JSON beyond which an entry is deflated; what is short stays legible to other programs."""
 _MOST = 2**30
-"""Characters that an entry may have: a few bytes of a hostile file would fill the memory."""
+"""Characters that the entries may have in all: a few bytes of a hostile file would fill the memory."""
 
 
 def deflate(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,20 +46,30 @@ def inflate(manifest: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
         path: The file, for messages.
 
     Raises:
-        FileError: When an entry is no deflated JSON, or larger than any manifest.
+        FileError: When an entry is no deflated JSON, or all of them are larger than any manifest.
     """
-    names = manifest.get(_KEY, ())
+    names = manifest.get(_KEY, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FileError(f"{path} was altered: {_KEY} in its manifest is no list of names; use another copy")
     found = {name: each for name, each in manifest.items() if name != _KEY}
-    return {**found, **{name: _inflated(name, found.get(name), path) for name in names}}
+    left = _MOST
+    for name in names:
+        found[name], size = _inflated(name, found.get(name), left, path)
+        left -= size
+    return found
 
 
-def _inflated(name: str, packed: Any, path: str | Path) -> Any:
+def _inflated(name: str, packed: Any, most: int, path: str | Path) -> tuple[Any, int]:
+    """Return an entry, and how many characters it had."""
     inflater = zlib.decompressobj()
     try:
-        raw = inflater.decompress(base64.b64decode(packed, validate=True), _MOST)
-        value = json.loads(raw) if inflater.eof else None
+        raw = inflater.decompress(base64.b64decode(packed, validate=True), most + 1)  # 0 would be no limit
+        fits = inflater.eof and len(raw) <= most
+        value = json.loads(raw) if fits else None
     except (TypeError, ValueError, zlib.error) as error:
         raise FileError(f"{path} was altered: {name} in its manifest is no deflated JSON; use another copy") from error
-    if not inflater.eof:
-        raise FileError(f"{path}: {name} in its manifest breaks off, or is larger than {_MOST:,} characters")
-    return value
+    if not fits:
+        raise FileError(
+            f"{path}: {name} in its manifest breaks off, or makes it larger than {_MOST:,} characters; use another copy"
+        )
+    return value, len(raw)
