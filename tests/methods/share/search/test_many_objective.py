@@ -87,10 +87,12 @@ def test_a_run_says_where_searches_are_kept(make_question: MakeQuestion, tmp_pat
     assert len(list(tmp_path.glob("search/*"))) == len(list(tmp_path.glob("own/*"))) == 1
 
 
-def test_a_rehearsal_searches_one_generation(make_question: MakeQuestion) -> None:
-    with brief_searches():
-        _, brief = _front(make_question(0))
+def test_a_rehearsal_searches_one_generation(make_question: MakeQuestion, tmp_path: Path) -> None:
+    with kept_searches(tmp_path / "search"), brief_searches():
+        _, brief = _front(make_question(0), folder=tmp_path / "own")
+        _front(make_question(0))
     assert len(brief.curve) == 1
+    assert not list(tmp_path.iterdir())
     assert len(_front(make_question(0))[1].curve) > 1
 
 

@@ -33,7 +33,7 @@ class Surroundings:
     Attributes:
         folder: Where they keep what they judged; None for nowhere.
         watch: Who watches; None for nobody.
-        brief: Whether one generation is enough.
+        brief: Whether one generation is enough, and nothing is kept.
     """
 
     folder: Path | None = None

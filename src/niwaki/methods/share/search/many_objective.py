@@ -134,7 +134,7 @@ class ManyObjective(Selector):
             rankings=self.seeds,
             aims=self.aims,
             seed=seed,
-            folder=self.folder or around.folder,
+            folder=None if around.brief else self.folder or around.folder,
             workers=self.workers,
         )
 
