@@ -1,5 +1,6 @@
 """How a gradient balancer finds what is shared, and what its scalar does in a loop."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -253,6 +254,17 @@ def test_a_leaf_without_a_gradient_is_still_reached() -> None:
     assert leaf.grad.tolist() == [1.0, -1.0]
     assert other.grad is None
     assert len(reached) == 1
+
+
+def test_given_gradients_are_let_go_after_the_backward_pass() -> None:
+    leaf, given = torch.ones(2, requires_grad=True), torch.ones(2)
+    value = with_gradient(torch.tensor(3.0), [leaf], [given])
+    kept = weakref.ref(given)
+    value.backward()
+    del given
+    assert kept() is None
+    with pytest.raises(RuntimeError, match="second time"):
+        value.backward()
 
 
 def _through(x: Tensor, weight: Tensor) -> Tensor:

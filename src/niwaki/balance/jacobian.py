@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
-__all__ = ["TaskGradients", "leaves_of", "task_gradients"]
+from niwaki.balance.surrogate import CARRIER
+
+__all__ = ["TaskGradients", "gradients_of", "leaves_of", "task_gradients"]
 
 Gradients = list[tuple[Tensor, Tensor]]
 """Leaves, each with its gradient."""
@@ -67,8 +69,7 @@ def task_gradients(losses: Mapping[str, Tensor]) -> TaskGradients:
     """Return each task's own gradient; one backward pass for each task, and no `.grad` is touched.
 
     The tasks may have one graph, as many graphs as tasks, or anything between: what counts is which parameters a
-    task's loss reaches. A graph of `torch.compile` doesn't tell; there, a gradient of nothing but zeros counts as not
-    reached. The graphs are kept.
+    task's loss reaches. Some graphs don't tell, and their gradients do; see `gradients_of`. The graphs are kept.
 
     Args:
         losses: Task name to its loss, one number each.
@@ -84,9 +85,8 @@ def task_gradients(losses: Mapping[str, Tensor]) -> TaskGradients:
     """
     reached = {task: leaves_of(loss) for task, loss in losses.items()}
     held: dict[str, Gradients] = {}
-    if any(_is_compiled(loss) for loss in losses.values()):
-        held = {task: _gradients(losses[task], leaves) for task, leaves in reached.items()}
-        held = {task: [(leaf, each) for leaf, each in pairs if each.any()] for task, pairs in held.items()}
+    if any(_tells_too_much(loss) for loss in losses.values()):
+        held = {task: gradients_of(losses[task], leaves) for task, leaves in reached.items()}
         reached = {task: tuple(leaf for leaf, _ in pairs) for task, pairs in held.items()}
     every = {id(leaf): leaf for leaves in reached.values() for leaf in leaves}
     count = Counter(id(leaf) for leaves in reached.values() for leaf in leaves)
@@ -95,12 +95,38 @@ def task_gradients(losses: Mapping[str, Tensor]) -> TaskGradients:
     columns, matrix = _room(shared, len(tasks))
     own: Gradients = []
     for task, leaves in reached.items():
-        for leaf, gradient in held.pop(task) if task in held else _gradients(losses[task], leaves):
+        for leaf, gradient in held.pop(task) if task in held else gradients_of(losses[task], leaves):
             if id(leaf) in columns:
                 matrix[tasks.index(task), columns[id(leaf)]] = gradient.reshape(-1).to(matrix)
             else:
                 own.append((leaf, gradient))
     return TaskGradients(tuple(tasks), tuple(shared), matrix, tuple(own))
+
+
+def gradients_of(loss: Tensor, leaves: Sequence[Tensor]) -> Gradients:
+    """Return those of some leaves that a loss reaches, each with its gradient; one backward pass, the graph is kept.
+
+    A graph of `torch.compile` doesn't tell which these are; there, leaves whose gradient is zero count as not reached.
+
+    Args:
+        loss: One number.
+        leaves: Some of its `leaves_of`.
+
+    Returns:
+        Pairs of a leaf and its gradient, dense and detached.
+
+    Examples:
+        >>> leaf, other = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+        >>> [(each is leaf, gradient.item()) for each, gradient in gradients_of(leaf**2, [leaf, other])]
+        [(True, 4.0)]
+    """
+    if not leaves:
+        return []
+    found = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
+    some = cast("Sequence[Tensor | None]", found)  # torch's stub knows of no unused leaves
+    pairs = ((leaf, each.detach()) for leaf, each in zip(leaves, some, strict=True) if each is not None)
+    dense = [(leaf, each if each.layout is torch.strided else each.to_dense()) for leaf, each in pairs]
+    return [(leaf, each) for leaf, each in dense if each.any()] if _is_compiled(loss) else dense
 
 
 def _nodes(loss: Tensor) -> Iterator[Node]:
@@ -122,14 +148,9 @@ def _is_compiled(loss: Tensor) -> bool:
     return any(node.name().startswith("CompiledFunction") for node in _nodes(loss))
 
 
-def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Gradients:
-    """Return the leaves that a loss reaches, each with its gradient."""
-    if not leaves:
-        return []
-    found = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
-    some = cast("Sequence[Tensor | None]", found)  # torch's stub knows of no unused leaves
-    pairs = ((leaf, each.detach()) for leaf, each in zip(leaves, some, strict=True) if each is not None)
-    return [(leaf, each if each.layout is torch.strided else each.to_dense()) for leaf, each in pairs]
+def _tells_too_much(loss: Tensor) -> bool:
+    """Say whether a loss's graph has leaves that the loss does not depend on."""
+    return _is_compiled(loss) or any(node.name().startswith(CARRIER) for node in _nodes(loss))
 
 
 def _room(shared: Sequence[Tensor], rows: int) -> tuple[dict[int, slice], Tensor]:

@@ -7,20 +7,23 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["with_gradient"]
+__all__ = ["CARRIER", "with_gradient"]
+
+CARRIER = "_CarrierBackward"
+"""Name of the node of a scalar whose gradient is given; it has the tensors of no gradient as leaves, too."""
 
 
 class _Carrier(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: Sequence[Tensor | None], *_: Tensor) -> Tensor:
-        ctx.gradients = gradients
+        ctx.save_for_backward(*gradients)
         return value.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> Any:
-        scaled = (each if each is None else each * factor.to(each.device, each.dtype) for each in ctx.gradients)
-        return None, None, *scaled
+        given: Sequence[Tensor | None] = ctx.saved_tensors
+        return None, None, *(each if each is None else each * factor.to(each.device, each.dtype) for each in given)
 
 
 def with_gradient(value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:

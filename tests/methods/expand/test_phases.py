@@ -10,6 +10,7 @@ from tests.methods.expand.networks import batches, losses_of, step, total, two
 from torch import Tensor, nn
 
 from niwaki.balance import make_balancer
+from niwaki.balance.jacobian import task_gradients
 from niwaki.methods import Overparam
 from niwaki.methods.expand.phases import OwnGradients, Phases
 from niwaki.methods.expand.run import ExpandingRun
@@ -95,6 +96,37 @@ def test_losses_carry_the_gradients_of_their_graphs(balance: str) -> None:
         found.append({name: each.grad for name, each in model.named_parameters()})
     assert all(each is not None for each in found[0].values())
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", [None, "aot_eager"])
+def test_balancers_still_tell_shared_leaves_from_own(backend: str | None) -> None:
+    model, run, _ = begin(Overparam(alternate="joint"))
+    if backend is not None:
+        model.compile(backend=backend)
+    losses = losses_of(model, batches(1)[0])
+    before = task_gradients(losses)
+    run.before_backward(model, losses)
+    after = task_gradients(losses)
+    scales = {id(scale) for _, _, each in expansions(model) for scale in each.scales}
+    plain = [[id(leaf) for leaf in found.shared if id(leaf) not in scales] for found in (before, after)]
+    assert set(plain[0]) == set(plain[1])
+    assert {id(leaf) for leaf, _ in before.own} - scales == {id(leaf) for leaf, _ in after.own} - scales
+    assert not {id(leaf) for leaf in after.shared} & scales
+
+
+def test_hooks_of_parameters_act_once() -> None:
+    found = []
+    for halved in (False, True):
+        model, run, _ = begin(Overparam(alternate="joint"))
+        weight = model.get_parameter("trunk.1.weight")
+        if halved:
+            weight.register_hook(lambda gradient: gradient / 2)
+        losses = losses_of(model, batches(1)[0])
+        run.before_backward(model, losses)
+        total(losses).backward()
+        assert weight.grad is not None
+        found.append(weight.grad)
+    torch.testing.assert_close(found[1], found[0] / 2)
 
 
 @pytest.mark.parametrize("alternate", ["step", "epoch"])

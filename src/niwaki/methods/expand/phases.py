@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, distributed, nn
 
-from niwaki.balance.jacobian import leaves_of
+from niwaki.balance.jacobian import gradients_of, leaves_of
 from niwaki.balance.surrogate import with_gradient
 
 __all__ = ["Alternate", "OwnGradients", "Phases", "Scales"]
@@ -59,7 +59,8 @@ class OwnGradients:
         """Look at one batch: one backward pass for each task, to all that its loss reaches but other tasks' scales.
 
         No pass is taken twice: where the mapping can be changed, each loss gives way to one of the same value that
-        carries these gradients, and what is made of the losses then needs no pass through the network.
+        carries these gradients, and what is made of the losses then needs no pass through the network. A loss keeps its
+        graph where a parameter has hooks, which would change the gradient a second time.
 
         Args:
             losses: Task to its own loss, unweighted.
@@ -72,9 +73,10 @@ class OwnGradients:
             own = scales.get(task, ())
             others = every - {id(each) for each in own}
             leaves = leaves_of(loss)
-            gradients = _gradients(loss, [leaf for leaf in leaves if id(leaf) not in others])
+            gradients = dict(gradients_of(loss, [leaf for leaf in leaves if id(leaf) not in others]))
             rows.append({scale: gradients[scale] for scale in own if scale in gradients})
-            if isinstance(losses, MutableMapping):
+            hooked = any(leaf._backward_hooks for leaf in leaves)  # noqa: SLF001 - torch tells of them nowhere else
+            if isinstance(losses, MutableMapping) and not hooked:
                 losses[task] = with_gradient(loss, leaves, [gradients.get(leaf) for leaf in leaves])
         for row in _normalised(rows) if self.normalised else rows:
             for scale, gradient in row.items():
@@ -91,14 +93,6 @@ class OwnGradients:
         self._sums, self._batches = {}, 0
         for scale, gradient in zip(every, _over_processes([means.get(scale) for scale in every], every), strict=True):
             scale.grad = gradient
-
-
-def _gradients(loss: Tensor, leaves: Sequence[Tensor]) -> dict[Tensor, Tensor]:
-    if not leaves:
-        return {}
-    found = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
-    some = cast("Sequence[Tensor | None]", found)  # torch's stub knows of no unused tensors
-    return {leaf: each.detach() for leaf, each in zip(leaves, some, strict=True) if each is not None}
 
 
 def _normalised(rows: Iterable[dict[nn.Parameter, Tensor]]) -> list[dict[nn.Parameter, Tensor]]:
