@@ -10,7 +10,7 @@ import torch
 import niwaki as nw
 from niwaki.errors import RecipeError, SettingError
 from niwaki.recipes import Recipe, find_recipe, forecast, run_recipe
-from niwaki.recipes.forecast import _share_before_cuts
+from niwaki.recipes.forecast import _share_before_cuts, _typical
 from niwaki.recipes.workplace import open_workplace
 from niwaki.records import Record
 from niwaki.reports import write_report
@@ -82,9 +82,9 @@ def test_the_forecast_knows_no_parent_and_times_the_factors(monkeypatch: pytest.
     assert found.steps == {"control": 4, "small": 4}
     assert found.dense.whole.params == found.small.whole.params
     plain = sum(each.numel() for each in open_workplace(shrunk("expand_rooms_quick"), Silent()).build().parameters())
-    assert len(stepped) == 6  # an epoch has two steps; control, the folded network and the factors take them
-    assert stepped[:4] == [plain] * 4
-    assert min(stepped[4:]) > plain
+    assert len(stepped) == 12  # of control, the folded network and the factors; an epoch has two
+    assert stepped[:8] == [plain] * 8
+    assert min(stepped[8:]) > plain
 
 
 def test_a_forecast_weighs_the_steps_before_and_after_the_cuts() -> None:
@@ -92,6 +92,11 @@ def test_a_forecast_weighs_the_steps_before_and_after_the_cuts() -> None:
     assert _share_before_cuts(nw.Overparam(), 100) == 1
     assert _share_before_cuts(nw.StructuredPruning(budget=budget, rounds=1), 100) == 0
     assert _share_before_cuts(nw.StructuredPruning(budget=budget, rounds=4, begin=0.0, until=0.8), 100) == 0.5
+
+
+@pytest.mark.parametrize(("seconds", "typical"), [([9.0], 9), ([9.0, 1.0], 1), ([9.0, 1.0, 2.0, 8.0], 2)])
+def test_a_forecast_leaves_out_the_first_step_where_there_are_others(seconds: list[float], typical: float) -> None:
+    assert _typical(seconds) == typical
 
 
 def test_a_chain_of_three_gives_one_plain_network_that_exports(chained: Finished) -> None:

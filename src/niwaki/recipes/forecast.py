@@ -1,9 +1,9 @@
 """What a run would do: its steps, the time and the disk they would take, and whether the budget can be reached."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, count, islice
 from math import ceil
 from statistics import mean, median
 
@@ -146,20 +146,22 @@ def _seconds_per_step(place: Workplace, model: nn.Module, training: Training, me
         batches = open_batches(place.splits.train, training, place.tasks, shuffle=True, pin=engine.pins)
         job = Job(model, place.tasks, training, method, batches, engine)
         loop = job.loop(None, balance=place.recipe.make_balancer())
-        return median(_steps(loop, batches))  # the first is slower, and so is one that cuts
+        return _typical(list(_steps(loop, batches)))
 
 
 def _steps(loop: Loop, batches: Batches) -> Iterator[float]:
-    """Take a few steps; yield the seconds of each."""
-    stream = batches.iterate(0)
+    """Take a few steps, over as many epochs as it needs; yield the seconds of each."""
+    stream = chain.from_iterable(map(batches.iterate, count()))
     for _ in range(min(_TRIAL_STEPS, loop.total)):
         began = time.perf_counter()
-        group = list(islice(stream, loop.training.accumulate))
-        if not group:
-            return
-        loop.take(group)
+        loop.take(list(islice(stream, loop.training.accumulate)))
         loop.drain()  # waits for the device
         yield time.perf_counter() - began
+
+
+def _typical(seconds: Sequence[float]) -> float:
+    """Return the seconds of a step like most: the first is slower, and so is one that cuts."""
+    return median(seconds[1:] or seconds)
 
 
 def _share_before_cuts(method: Method, steps: int) -> float:
