@@ -82,9 +82,9 @@ def test_the_forecast_knows_no_parent_and_times_the_factors(monkeypatch: pytest.
     assert found.steps == {"control": 4, "small": 4}
     assert found.dense.whole.params == found.small.whole.params
     plain = sum(each.numel() for each in open_workplace(shrunk("expand_rooms_quick"), Silent()).build().parameters())
-    assert len(stepped) == 12  # of control, the folded network and the factors; an epoch has two
-    assert stepped[:8] == [plain] * 8
-    assert min(stepped[8:]) > plain
+    assert len(stepped) == 8  # of control and the factors, which stay to the end; an epoch has two
+    assert stepped[:4] == [plain] * 4
+    assert min(stepped[4:]) > plain
 
 
 def test_a_forecast_weighs_the_steps_before_and_after_the_cuts() -> None:

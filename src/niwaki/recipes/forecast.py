@@ -98,13 +98,9 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
         small = run.finish(started)
     stages = {} if recipe.training is None else {"dense": (dense, recipe.training)}
     stages |= {"control": (dense, recipe.finetune)} if recipe.control else {}
-    stages["small"] = (small, recipe.finetune)
     per_step = {stage: _seconds_per_step(place, *job) for stage, job in stages.items()}
-    share = _share_before_cuts(recipe.method, place.steps(recipe.finetune))
-    if share > 0:
-        with brief_searches():
-            own = _seconds_per_step(place, dense, recipe.finetune, recipe.method)
-        per_step["small"] = share * own + (1 - share) * per_step["small"]
+    stages["small"] = (small, recipe.finetune)
+    per_step["small"] = _seconds_while_shrinking(place, dense, small)
     costs = {model: measure(model, place.example(model), tasks=place.names) for model in (dense, small)}
     per_sample = _seconds_per_sample(place, dense)
     seconds = {
@@ -147,6 +143,19 @@ def _seconds_per_step(place: Workplace, model: nn.Module, training: Training, me
         job = Job(model, place.tasks, training, method, batches, engine)
         loop = job.loop(None, balance=place.recipe.make_balancer())
         return _typical(list(_steps(loop, batches)))
+
+
+def _seconds_while_shrinking(place: Workplace, dense: nn.Module, small: nn.Module) -> float:
+    """Return the mean seconds of the method's steps: the first have the whole model, the others the small one."""
+    method, training = place.recipe.method, place.recipe.finetune
+    share = _share_before_cuts(method, place.steps(training))
+    whole = rest = 0.0
+    if share > 0:
+        with brief_searches():
+            whole = _seconds_per_step(place, dense, training, method)
+    if share < 1:
+        rest = _seconds_per_step(place, small, training)
+    return share * whole + (1 - share) * rest
 
 
 def _steps(loop: Loop, batches: Batches) -> Iterator[float]:
