@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from niwaki.cli.app import app
 from niwaki.errors import FileError, SettingError
 from niwaki.files import load
-from niwaki.recipes import find_recipe, pick_point, read_front, run_recipe
+from niwaki.methods import FilterSharing
+from niwaki.recipes import find_recipe, forecast, pick_point, read_front, run_recipe
 from niwaki.recipes.reading import read_recipe
 from niwaki.recipes.workplace import open_workplace
 from niwaki.records import Record
@@ -84,6 +85,17 @@ def test_the_record_holds_the_front_and_counts_everything(shared: Finished) -> N
     page = write_report(folder).read_text()
     assert "Shared filters" in page
     assert f"taken: point {front.chosen}" in page
+
+
+def test_a_forecast_says_that_a_search_decides_the_size(shared: Finished) -> None:
+    recipe = read_recipe(shared[0] / "recipe.yaml")
+    rates: tuple[Any, ...] = (0.5, "adaptive")
+    given, adaptive = (
+        forecast(recipe.model_copy(update={"method": FilterSharing(rate=rate, common_start=-1)})).rows()
+        for rate in rates
+    )
+    told = ("", "roughly: a search decides this, of which one generation was taken")
+    assert (told in given, told in adaptive) == (False, True)
 
 
 def test_the_point_that_was_taken_merges_to_the_run_s_own_bank(shared: Finished, tmp_path: Path) -> None:

@@ -138,6 +138,11 @@ class Method(Settings):
         """Whether `start` throws the weights away; then no optimizer state follows them."""
         return False
 
+    @property
+    def searches_size(self) -> bool:
+        """Whether a search decides how large the model becomes; a brief one then tells its size but roughly."""
+        return False
+
     def moments(self, steps: int) -> list[int]:  # noqa: ARG002 - most methods keep the shape, however long they train
         """Return after how many optimizer steps the model changes its shape, at the latest.
 

@@ -107,6 +107,11 @@ class Chain(Method, metaclass=_OnePositional):
             raise ValueError(f"the shares are at least 0 and add up to 1; got {list(self.shares)}")
         return self
 
+    @property
+    def searches_size(self) -> bool:
+        """Whether a search decides the size that one of the parts leaves."""
+        return any(part.searches_size for part in self.parts)
+
     def lengths(self, steps: int) -> list[int]:
         """Return how many of the steps each part gets.
 

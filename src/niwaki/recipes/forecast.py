@@ -33,6 +33,7 @@ _COPIES = 4
 _TRIPS = 3
 """How often the measured split is gone through: parent, control and small."""
 _EXPORT_SECONDS = 30
+_ROUGH = "roughly: a search decides this, of which one generation was taken"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Forecast:
         dense: Cost of the dense network.
         small: Cost of the smaller network the method reaches.
         samples: Split to number of samples.
+        rough: Whether a search decides how large ``small`` is, of which one generation was taken.
     """
 
     steps: dict[str, int]
@@ -54,6 +56,7 @@ class Forecast:
     dense: Cost
     small: Cost
     samples: dict[str, int]
+    rough: bool = False
 
     @property
     def _is_sparse(self) -> bool:
@@ -69,6 +72,7 @@ class Forecast:
             ("budget", f"reachable: {after.macs / before.macs:.1%} of {before.macs:,} MACs stay"),
             ("", f"{after.params / before.params:.1%} of {before.params:,} parameters stay"),
             *([("", f"{after.nonzeros / after.params:.1%} of these are not zero")] if self._is_sparse else []),
+            *([("", _ROUGH)] if self.rough else []),
             ("measuring, export, report", _minutes(self.seconds["measuring"])),
             ("all told", f"{_minutes(sum(self.seconds.values()))}, {self.disk_bytes / 2**20:,.0f} MiB on disk"),
         ]
@@ -119,6 +123,7 @@ def forecast(recipe: Recipe, progress: Progress | None = None) -> Forecast:
         dense=costs[dense],
         small=costs[small],
         samples=_samples(place),
+        rough=recipe.method.searches_size,
     )
 
 

@@ -8,9 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from niwaki import Classification, FilterSharing, compress, export, load, materialise, measure, save
+from niwaki import (
+    Budget,
+    Chain,
+    Classification,
+    FilterSharing,
+    StructuredPruning,
+    compress,
+    export,
+    load,
+    materialise,
+    measure,
+    save,
+)
 from niwaki.errors import ContractError, DataError, SettingError
-from niwaki.methods.share.selecting import Important, Question
+from niwaki.methods.share.selecting import Fixed, Important, Question
 from niwaki.models import TaskNets
 from niwaki.records import Record
 from niwaki.records.sharing import Sharing
@@ -93,6 +105,25 @@ def test_adaptive_rates_are_the_selectors(make_nets: MakeNets, x: Tensor) -> Non
         share(make_nets(), x, rate="adaptive", selector="importance")
     with pytest.raises(SettingError, match="adaptive rates choose all of them"):
         FilterSharing(rate="adaptive", rates={"*": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("settings", "searched"),
+    [
+        ({}, False),
+        ({"limit": 0.5}, True),
+        ({"rate": "adaptive"}, True),
+        ({"rate": "adaptive", "selector": Fixed(kept=[[0]])}, False),
+        ({"limit": 0.5, "selector": "farthest"}, False),
+    ],
+)
+def test_a_search_decides_the_size_where_rates_or_a_limit_leave_it_to_it(
+    settings: dict[str, Any], *, searched: bool
+) -> None:
+    method = FilterSharing(**settings)
+    assert method.searches_size is searched
+    assert Chain([method, StructuredPruning(budget=Budget(macs=0.5))]).searches_size is searched
+    assert not StructuredPruning(budget=Budget(macs=0.5)).searches_size
 
 
 def test_filters_that_none_stands_for_leave_through_their_channels(

@@ -105,6 +105,11 @@ class FilterSharing(Method):
         """Whether layers of Niwaki's own take the place of torch's: those that draw from banks."""
         return True
 
+    @property
+    def searches_size(self) -> bool:
+        """Whether a search chooses how many filters stay, or which of them nothing stands for."""
+        return isinstance(self.selector, ManyObjective) and (self.rate == "adaptive" or self.limit is not None)
+
     def rate_of(self, layer: Layer) -> float | None:
         """Return the share of a layer's filters that stays; None where the selector chooses it."""
         if self.rate == "adaptive":

@@ -68,7 +68,10 @@ def kept_searches(folder: Path, watch: Watch | None = None) -> Iterator[None]:
 
 @contextmanager
 def brief_searches() -> Iterator[None]:
-    """Let every search inside the block end after its first generation: a rehearsal wants no good filters.
+    """Let every search inside the block end after its first generation, and keep nothing.
+
+    A rehearsal wants no good filters. What it finds tells the model's size but roughly where a search decides that
+    (`niwaki.methods.Method.searches_size`): with adaptive rates, and with a limit.
 
     Examples:
         >>> with brief_searches():
