@@ -16,13 +16,14 @@ import torch
 import niwaki as nw
 from harness import Benchmark, Cell
 from niwaki.records import Folding
-from overparam_arms import ARMS, DATA, NETWORKS, SCALE, STEPS, opened, steps_in_the_time_of, train
+from overparam_arms import ARMS, DATA, FASTER, NETWORKS, SCALE, STEPS, opened, steps_in_the_time_of, train
 from overparam_findings import findings
 from overparam_overhead import overhead
 
 SEEDS = (0, 1, 2)
 FIRST = "resnet, 1 block"
-SINGLE, LONGER = "single task", "plain, as long as Overparam"
+SINGLE = "single task"
+LONGER = {f"plain, as long as {arm}": arm for arm in ("Overparam", "Overparam, joint")}
 
 
 def trained(data: str, network: str, scale: str, arm: str, steps: int, seed: int) -> dict[str, Any]:
@@ -30,13 +31,11 @@ def trained(data: str, network: str, scale: str, arm: str, steps: int, seed: int
     del scale  # it stands in the cell's key
     torch.set_num_threads(1)
     splits, tasks, _ = opened(data)
-    if arm == LONGER:
-        steps = steps_in_the_time_of(data, network, "Overparam", steps, seed)
+    if arm in LONGER:
+        steps = steps_in_the_time_of(data, network, LONGER[arm], steps, seed)
     began = time.process_time()
     each = [task.name for task in tasks] if arm == SINGLE else [None]
-    fitted = {
-        task: train(data, network, arm if arm in ARMS else "plain", seed, steps=steps, task=task) for task in each
-    }
+    fitted = {task: train(data, network, arm, seed, steps=steps, task=task) for task in each}
     seconds = time.process_time() - began
     values: dict[str, float] = {}
     for only, found in fitted.items():
@@ -66,7 +65,7 @@ def _rows(part: str, data: str, network: str, arms: tuple[str, ...]) -> list[Cel
     return [_cell(part, data, network, arm, seed) for seed in SEEDS for arm in arms]
 
 
-CONTROLS = ("plain", "Overparam", "one scale", "one scale, gradients of equal length", LONGER)
+CONTROLS = ("plain", "Overparam", "one scale", "one scale, gradients of equal length", *LONGER, *FASTER)
 REST = (SINGLE, *(arm for arm in ARMS if arm not in CONTROLS))
 
 CELLS = [

@@ -18,6 +18,12 @@ _PAIRS = (
     ("Overparam", "one scale, gradients of equal length"),
     ("Overparam, joint", "one scale, joint"),
     ("Overparam", "plain, as long as Overparam"),
+    ("Overparam, joint", "plain, as long as Overparam, joint"),
+    *(
+        (arm, f"plain, {rate} the learning rate")
+        for arm in ("Overparam, joint", "ExpandNet")
+        for rate in ("twice", "four times")
+    ),
     ("Overparam", "RepVGG"),
 )
 
