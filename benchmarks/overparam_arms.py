@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from statistics import median
 from typing import Any
 
 import torch
@@ -141,13 +142,13 @@ def train(data: str, network: str, arm: str, seed: int, *, steps: int, task: str
 
 def steps_in_the_time_of(data: str, network: str, arm: str, steps: int, seed: int) -> int:
     """Return how many plain steps take as long as some steps of an arm, from turns of both that are timed in turn."""
-    spent = {"plain": 0.0, arm: 0.0}
-    for _ in range(3):
-        for each in spent:
+    spent: dict[str, list[float]] = {"plain": [], arm: []}
+    for _ in range(5):
+        for each, found in spent.items():
             began = time.process_time()
             train(data, network, each, seed, steps=2)
             short = time.process_time() - began
             began = time.process_time()
-            train(data, network, each, seed, steps=12)
-            spent[each] += time.process_time() - began - short
-    return round(steps * spent[arm] / spent["plain"])
+            train(data, network, each, seed, steps=42)
+            found.append(time.process_time() - began - short)
+    return round(steps * median(spent[arm]) / median(spent["plain"]))
