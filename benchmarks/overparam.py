@@ -65,13 +65,18 @@ def _rows(part: str, data: str, network: str, arms: tuple[str, ...]) -> list[Cel
     return [_cell(part, data, network, arm, seed) for seed in SEEDS for arm in arms]
 
 
-CONTROLS = ("plain", "Overparam", "one scale", "one scale, gradients of equal length", *LONGER, *FASTER)
+CONTROLS = (
+    *("plain", "Overparam", "one scale", "one scale, gradients of equal length", *LONGER),
+    *("plain, twice the learning rate", "plain, four times the learning rate"),
+)
 REST = (SINGLE, *(arm for arm in ARMS if arm not in CONTROLS))
+TUNED = tuple(arm for arm in FASTER if arm not in CONTROLS)
 
 CELLS = [
     *_rows("headline", "rooms", FIRST, CONTROLS),
     Cell("overhead", {"data": "rooms", "network": FIRST, "steps": 10, "rounds": 9, "seed": 0}, overhead, alone=True),
     *_rows("headline", "rooms", FIRST, REST),
+    *_rows("learning rates", "rooms", FIRST, TUNED),
     *(
         cell
         for data in DATA
@@ -89,7 +94,7 @@ CELLS = [
 
 _TRAINED = ("metrics", "steps taken", "params", "fold", "s")
 COLUMNS = {
-    "headline": _TRAINED,
+    **dict.fromkeys(("headline", "learning rates"), _TRAINED),
     "overhead": ("plain ms", "with task gradients", "over that", "interval", "over plain", "memory"),
     **dict.fromkeys(DATA, _TRAINED),
 }

@@ -42,8 +42,12 @@ ARMS: dict[str, Method | None] = {
 """How a network trains. With ``one scale`` in place of one for each task, or with gradients of equal length, Adam alone
 and normalisation alone can be told from what the tasks' own scales do. ``per task`` is T networks in the end."""
 
-FASTER = {"plain, twice the learning rate": 2.0, "plain, four times the learning rate": 4.0}
-"""Plain trainings that tell whether an expanded network merely learns as at a larger learning rate."""
+FASTER = {
+    f"{arm}, {times} the learning rate": (arm, factor)
+    for arm in ("plain", "Overparam, joint", "ExpandNet")
+    for times, factor in (("twice", 2.0), ("four times", 4.0), ("eight times", 8.0))
+}
+"""Trainings that tell whether an expanded network merely learns as a plain one does at a larger learning rate."""
 
 NETWORKS: dict[str, Callable[..., ModelSettings]] = {
     "resnet, 1 block": lambda **more: ResNetUNet(width=0.25, depth=1, **more),
@@ -124,11 +128,12 @@ def train(data: str, network: str, arm: str, seed: int, *, steps: int, task: str
         What `niwaki.fit` returns.
     """
     splits, tasks, _ = opened(data)
+    form, factor = FASTER.get(arm, (arm, 1.0))
     chosen = tuple(each for each in tasks if task in {None, each.name})
     training = nw.Training(
         steps=steps,
         batch_size=DATA[data].batch,
-        lr=3e-3 * FASTER.get(arm, 1.0),
+        lr=3e-3 * factor,
         warmup=0.05,
         seed=seed,
         channels_last=True,
@@ -137,7 +142,7 @@ def train(data: str, network: str, arm: str, seed: int, *, steps: int, task: str
         num_workers=0 if SCALE == "small" else 8,
     )
     model = build(data, network, seed, None if task is None else (task,))
-    return nw.fit(model, chosen, splits.train, training=training, method=ARMS.get(arm))
+    return nw.fit(model, chosen, splits.train, training=training, method=ARMS.get(form))
 
 
 def steps_in_the_time_of(data: str, network: str, arm: str, steps: int, seed: int) -> int:

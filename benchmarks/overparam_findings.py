@@ -20,9 +20,9 @@ _PAIRS = (
     ("Overparam", "plain, as long as Overparam"),
     ("Overparam, joint", "plain, as long as Overparam, joint"),
     *(
-        (arm, f"plain, {rate} the learning rate")
+        (f"{arm}, {times} the learning rate", f"plain, {times} the learning rate")
         for arm in ("Overparam, joint", "ExpandNet")
-        for rate in ("twice", "four times")
+        for times in ("twice", "four times", "eight times")
     ),
     ("Overparam", "RepVGG"),
 )
