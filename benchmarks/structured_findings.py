@@ -120,7 +120,11 @@ def findings(cells: Sequence[Cell]) -> dict[str, str]:
         gains = Gains(cell for cell in cells if cell.part == part)
         if gains.budgets:
             told |= {f"{part}, {title}": text for title, text in _judged(gains).items()}
-    return told
+    for problem in ("rooms", "nyuv2"):
+        gains = Gains(cell for cell in cells if cell.part == "elsewhere" and cell.settings["problem"] == problem)
+        for macs in gains.budgets:
+            told |= {f"{problem}, at {macs:g} alone, {title}": text for title, text in _alone(gains, macs).items()}
+    return told | _factors(cells)
 
 
 def _judged(gains: Gains) -> dict[str, str]:
@@ -138,6 +142,37 @@ def _judged(gains: Gains) -> dict[str, str]:
     told["against Torch-Pruning's group norm, mean over tasks"] = _against(gains, ("group_norm", ""))
     told["against chance, mean over tasks"] = _against(gains, ("iterative", "random"))
     told[f"networks whose MACs lie more than {OFF:.0%} off what was asked for"] = _off(gains)
+    return told
+
+
+def _alone(gains: Gains, macs: float) -> dict[str, str]:
+    """Judge what the default, retrained and beside magnitude, can show at one budget."""
+    beside = gains.difference(("iterative", "cos"), ("iterative", "magnitude"), macs)
+    return {
+        "gain over dense in %, worst task": _listed(gains, macs),
+        "2: iterative pruning drops on all tasks": _drops(gains, macs),
+        "3: the small network retrained in what is left of the steps is better": _better(gains, "retrain", macs),
+        "CosPrune against magnitude, mean over tasks": str(beside) if beside else "not measured",
+    }
+
+
+def _factors(cells: Sequence[Cell]) -> dict[str, str]:
+    """Say what each single factor changes, by paired seeds, in the mean over tasks."""
+    full = [cell for cell in cells if cell.part == "digits"]
+    varied = [cell for cell in cells if cell.part == "factors" and cell.figures()]
+    told = {}
+    for factor in dict.fromkeys(cell.settings["factor"] for cell in varied):
+        mine = [cell for cell in varied if cell.settings["factor"] == factor]
+        arm, criterion, macs = (mine[0].settings[key] for key in ("arm", "criterion", "macs"))
+        default, other = (
+            Gains([cell for cell in full if cell.settings["arm"] == "dense"] + others).each(
+                arm, criterion, macs, statistics.fmean
+            )
+            for others in (full, mine)
+        )
+        pairs = [other[seed] - default[seed] for seed in other.keys() & default.keys()]
+        if pairs:
+            told[f"digits, at {macs:g}, {factor} against the default, mean over tasks"] = str(interval(pairs))
     return told
 
 
