@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from scipy import stats
 
 from niwaki.errors import MissingExtraError
 from niwaki.records import Environment
 
-__all__ = ["Benchmark", "Cell", "find_data"]
+__all__ = ["Benchmark", "Cell", "find_data", "paired"]
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "benchmarks" / ".cache"
@@ -138,6 +140,18 @@ def find_data(name: str) -> Path:
         if (place / name).is_dir():
             return place / name
     raise FileNotFoundError(f"no folder {name} in {', '.join(places)}; name its parent in NIWAKI_DATA")
+
+
+def paired(differences: Sequence[float]) -> str:
+    """Say what pairs of runs with one seed each differ by: mean and 95 % interval over the seeds (Student's t).
+
+    Examples:
+        >>> paired([1.0, 2.0, 3.0])
+        '+2.00 (-0.48 to +4.48), 3 seeds: undecided'
+    """
+    low, high = stats.ttest_1samp(differences, 0.0).confidence_interval(0.95)
+    verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
+    return f"{mean(differences):+.2f} ({low:+.2f} to {high:+.2f}), {len(differences)} seeds: {verdict}"
 
 
 @cache

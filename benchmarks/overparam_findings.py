@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
-from scipy import stats
+from harness import Cell, paired
 
-from harness import Cell
-
-__all__ = ["findings", "paired"]
+__all__ = ["findings"]
 
 _TARGET = 1.3
 """What a step of Overparam may take over a plain one that takes each task's gradient too."""
@@ -47,18 +45,6 @@ def findings(cells: Sequence[Cell]) -> dict[str, str]:
             if told is not None:
                 found[f"{data}, {network}: {arm} against {control}, mean task, percent"] = told
     return found | _overheads(cells)
-
-
-def paired(differences: Sequence[float]) -> str:
-    """Say what pairs of runs with one seed each differ by: mean and 95 % interval over the seeds (Student's t).
-
-    Examples:
-        >>> paired([1.0, 2.0, 3.0])
-        '+2.00 (-0.48 to +4.48), 3 seeds: undecided'
-    """
-    low, high = stats.ttest_1samp(differences, 0.0).confidence_interval(0.95)
-    verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
-    return f"{mean(differences):+.2f} ({low:+.2f} to {high:+.2f}), {len(differences)} seeds: {verdict}"
 
 
 def _scores(cells: Sequence[Cell]) -> Scores:

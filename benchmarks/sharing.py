@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from harness import Benchmark, Cell
+from harness import Benchmark, Cell, paired
 from niwaki.contract import Example
 from niwaki.methods.share import FilterSharing
 from niwaki.methods.share.search import ManyObjective, rankings
@@ -156,10 +156,10 @@ CELLS = [
 ]
 
 
-def changes(cells: list[Cell]) -> dict[tuple[str, ...], list[dict[str, float]]]:
-    """Return each arm's change against the dense networks of the same seed, by task; plus is better."""
+def changes(cells: list[Cell]) -> dict[tuple[str, ...], dict[int, dict[str, float]]]:
+    """Return each arm's change against the dense networks of the same seed, by seed and task; plus is better."""
     dense: dict[tuple[Any, ...], dict[str, float]] = {}
-    found: dict[tuple[str, ...], list[dict[str, float]]] = {}
+    found: dict[tuple[str, ...], dict[int, dict[str, float]]] = {}
     for cell in cells:
         figures, told = cell.figures(), cell.settings
         if figures is None or "arm" not in told:
@@ -173,19 +173,25 @@ def changes(cells: list[Cell]) -> dict[tuple[str, ...], list[dict[str, float]]]:
                 for task, value in figures["quality"].items()
             }
             name = (told["problem"], told["net"], str(told["rate"]), told["arm"])
-            found.setdefault(name, []).append(change)
+            found.setdefault(name, {})[told["seed"]] = change
     return found
 
 
 def summary() -> dict[str, str]:
-    """Say what each way loses: the mean over tasks, and the worst task, over seeds."""
+    """Say what each way loses, over seeds, and what the search gains over each other way, seed by seed."""
     lines: dict[str, str] = {}
-    for (problem, net, rate, arm), runs in changes(CELLS).items():
-        means = [mean(run.values()) for run in runs]
-        worst = [min(run.values()) for run in runs]
+    every = changes(CELLS)
+    for (problem, net, rate, arm), runs in every.items():
+        means = [mean(run.values()) for run in runs.values()]
+        worst = [min(run.values()) for run in runs.values()]
         text = f"{arm}: mean {mean(means):+.1%}, worst task {mean(worst):+.1%} ({len(runs)} seeds)"
         title = f"{problem} {net}, {rate} of the filters"
         lines[title] = f"{lines[title]}; {text}" if title in lines else text
+        searched = every.get((problem, net, rate, "many_objective"), {})
+        seeds = sorted(searched.keys() & runs.keys())
+        if arm != "many_objective" and len(seeds) > 1:
+            gains = [100 * (mean(searched[seed].values()) - mean(runs[seed].values())) for seed in seeds]
+            lines[f"{title}, the search against {arm}, mean task, percent"] = paired(gains)
     return lines
 
 
