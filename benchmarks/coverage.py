@@ -11,10 +11,11 @@ python benchmarks/coverage.py torchvision/swin_t timm/levit_128s+heads
 
 import argparse
 import json
-import subprocess
-import sys
-from collections.abc import Sequence
+import multiprocessing
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,8 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="every network")
     parser.add_argument("--quick", action="store_true", help="some of each kind")
     parser.add_argument("--show", action="store_true", help="measure nothing, print the rows at hand")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("--peer", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     mend_torchvision()
-    if asked.one or asked.peer:
-        _in_this_process(asked.one or asked.peer, peer=bool(asked.peer))
-        return
     from coverage_models import all_names  # noqa: PLC0415 - imports torchvision, after the shim
 
     names = all_names()
@@ -75,33 +71,35 @@ def _is_quick(name: str) -> bool:
     return rest in (QUICK if kind == "torchvision" else QUICK_TIMM)
 
 
-def _in_this_process(name: str, *, peer: bool) -> None:
+def _measured(name: str) -> dict[str, Any]:
     from coverage_row import measure, measure_peer  # noqa: PLC0415 - imports torchvision, after the shim
 
-    row = measure_peer(name, LIMIT) if peer else measure(name)
-    sys.stdout.write(f"\n{json.dumps(row)}\n")
+    row = _run(partial(measure, name), "failure", limit=3600.0)
+    return {**row, **_run(partial(measure_peer, name, LIMIT), "peer", limit=4 * LIMIT)}
 
 
-def _measured(name: str) -> dict[str, Any]:
-    row = _run("--one", name, limit=3600.0)
-    return {**row, **_run("--peer", name, limit=4 * LIMIT)}
-
-
-def _run(flag: str, name: str, *, limit: float) -> dict[str, Any]:
-    """Run one model in a process of its own and read its last line."""
-    command = [sys.executable, str(Path(__file__)), flag, name]
-    failed = "peer" if flag == "--peer" else "failure"
+def _run(work: Callable[[], dict[str, Any]], failed: str, *, limit: float) -> dict[str, Any]:
+    """Run one model in a process of its own, forked from this one, which has imported all there is to import."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, work, failed))
+    process.start()
+    sender.close()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        return {failed: f"stopped after {limit:.0f} s"}
-    lines = done.stdout.strip().splitlines()
+        row: dict[str, Any] = receiver.recv() if receiver.poll(limit) else {failed: f"stopped after {limit:.0f} s"}
+    except EOFError:
+        process.join()
+        row = {failed: f"ended with {process.exitcode}"}
+    process.kill()
+    process.join()
+    return row
+
+
+def _send(sender: Connection, work: Callable[[], dict[str, Any]], failed: str) -> None:
     try:
-        found: dict[str, Any] = json.loads(lines[-1])
-    except (IndexError, json.JSONDecodeError):
-        told = done.stderr.strip().splitlines()
-        return {failed: told[-1][:300] if told else f"ended with {done.returncode}"}
-    return found
+        sender.send(work())
+    except Exception as error:  # noqa: BLE001 - whatever is raised is the row
+        sender.send({failed: f"{type(error).__name__}: {error}"[:300]})
 
 
 def _row_path(name: str) -> Path:

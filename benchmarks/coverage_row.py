@@ -22,6 +22,7 @@ from niwaki.surgery import Plan, cut, plans_of
 __all__ = ["half_of_each_group", "measure", "measure_peer"]
 
 torch.set_num_threads(1)
+trace(nn.Linear(1, 1), torch.zeros(1, 1))  # torch imports its exporter at the first use
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -35,7 +36,6 @@ def measure(name: str) -> dict[str, Any]:
     """
     model, example = coverage_models.build(name)
     dense = sum(parameter.numel() for parameter in model.parameters())
-    trace(nn.Linear(1, 1), torch.zeros(1, 1))  # torch imports its exporter at the first use
     row: dict[str, Any] = {"shapes": "no", "proved": "no", "backward": "no", "module": "no", "graph": "no"}
     marks = [time.process_time()]
     try:

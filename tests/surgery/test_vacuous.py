@@ -67,6 +67,14 @@ def test_a_deep_network_is_proved_with_the_signal_of_the_channels_that_stay() ->
     assert plans_of(small)[0].notes == ()
 
 
+def test_a_deep_network_without_norms_is_proved_with_weights_as_large_as_its_channels_need() -> None:
+    """Drawn for all their inputs, weights would let the signal of half of them fade, down to the biases."""
+    blocks = [layer for _ in range(40) for layer in (nn.Conv2d(16, 16, 1), nn.ReLU())]
+    model = nn.Sequential(nn.Conv2d(3, 16, 1), *blocks, nn.Conv2d(16, 2, 1)).eval()
+    small = pruned(model, image())
+    assert plans_of(small)[0].notes == ()
+
+
 def test_an_output_that_never_depends_on_the_input_is_told() -> None:
     class Constant(nn.Module):
         def __init__(self) -> None:

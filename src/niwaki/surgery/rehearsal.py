@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -132,37 +132,50 @@ def randomised(
         examples: What its inputs look like, one for each path.
         seed: Seed of weights and draws.
         draws: Batches of two like each example that the batch norms see.
-        silence: Zeroes what will be cut while the batch norms look: in a deep network with the statistics of all its
-            channels, the signal of those that stay would fade from layer to layer.
+        silence: Zeroes what will be cut. The weights that stay are drawn so large, and the batch norms look at so much,
+            that the signal of those channels does not fade from layer to layer in a deep network.
 
     Returns:
-        The copy: weights are normal with deviation 1.4 / sqrt(fan in), scales uniform in [0.5, 1.5].
+        The copy: weights are normal with deviation 1.4 / sqrt(fan in that stays), scales uniform in [0.5, 1.5].
     """
     twin = copy.deepcopy(model)
-    _fill(twin, seed)
+    fans = _fans_in(twin, silence)
+    _fill(twin, seed, fans)
     if any(isinstance(module, _NormBase) and module.track_running_stats for module in twin.modules()):
         if silence is not None:
             silence(twin)
         reestimate_batchnorm(twin, [draw(doubled(each), seed + 1 + i) for i in range(draws) for each in examples])
-        _fill(twin, seed)
+        _fill(twin, seed, fans)
     return twin
 
 
 @torch.no_grad()
-def _fill(model: nn.Module, seed: int) -> None:
+def _fans_in(model: nn.Module, silence: Callable[[nn.Module], None] | None) -> dict[str, float]:
+    """Return how many inputs each row of a weight keeps, in the mean over the rows that stay; overwrites the model."""
+    weights = {name: each for name, each in model.named_parameters() if each.is_floating_point() and each.ndim > 1}
+    if silence is None:
+        return {name: each[0].numel() for name, each in weights.items()}
+    for weight in weights.values():
+        weight.fill_(1.0)
+    silence(model)
+    rows = {name: each.flatten(1).count_nonzero(1) for name, each in weights.items()}
+    return {name: each.sum().item() / max(1, each.count_nonzero().item()) for name, each in rows.items()}
+
+
+@torch.no_grad()
+def _fill(model: nn.Module, seed: int, fans: Mapping[str, float]) -> None:
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point():
-            parameter.copy_(_random(name, parameter, generator).to(parameter.dtype))
+            parameter.copy_(_random(name, parameter, fans.get(name, 1.0), generator).to(parameter.dtype))
 
 
-def _random(name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
-    noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+def _random(name: str, parameter: Tensor, fan: float, generator: torch.Generator) -> Tensor:
     if parameter.ndim > 1:
-        return noise * 1.4 / math.sqrt(max(1, parameter[0].numel()))
+        return torch.randn(parameter.shape, generator=generator).mul_(1.4 / math.sqrt(max(1.0, fan)))
     if name.endswith("bias"):
-        return noise * 0.2
-    return 0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+        return 0.2 * torch.randn(parameter.shape, generator=generator)
+    return 0.5 + torch.rand(parameter.shape, generator=generator)
 
 
 @contextmanager
