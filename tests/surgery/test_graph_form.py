@@ -246,3 +246,25 @@ def test_dropout_is_left_out_of_the_proof_in_this_form_too() -> None:
     channels = find(model, example)
     small = cut(model, plan_of(channels, choose(channels), example), channels=channels, form="graph")
     assert [each.shape for each in small.train()(example)] == [(4, 2), (4, 2)]
+
+
+def test_names_that_python_does_not_take() -> None:
+    """Modules may be called "block1-0", as RegNet's are, and an input as one of Python's own functions."""
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            block = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ReLU())
+            self.trunk = nn.Sequential()
+            self.trunk.add_module("block1-0", block)
+            self.last = nn.Conv2d(8, 2, 1)
+
+        def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as torchvision's LRASPP calls it
+            answer: Tensor = self.last(self.trunk(input))
+            return answer
+
+    model, x = Named().eval(), torch.randn(2, 3, 4, 4)
+    channels = find(model, x)
+    small = cut(model, plan_of(channels, choose(channels), x), channels=channels, form="graph")
+    assert plans_of(small)[-1].form == "graph"
+    assert small(x).shape == (2, 2, 4, 4)

@@ -161,7 +161,7 @@ def route_of(
             reads[name] = program.tensors[name]
         else:
             reads[name] = _keep(constants, program.exported.constants[str(spec.target)])
-    order = [node.name for node in graph.nodes if node.op == "placeholder"]
+    order = [str(node.target) for node in graph.nodes if node.op == "placeholder"]  # a copy renames one called "input"
     code = fx.GraphModule(program.exported.graph_module, graph)
     assert program.exported.call_spec.out_spec is not None
     returned = program.exported.call_spec.out_spec

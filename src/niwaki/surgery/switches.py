@@ -125,6 +125,7 @@ class _Work:
 
     def _new(self, kind: str, module: str) -> fx.Node:
         with self.graph.inserting_before(next(iter(self.graph.nodes))):
-            made = self.graph.placeholder(f"{kind}_{module.replace('.', '_')}")
+            made = self.graph.placeholder(f"{kind}_{module}")
+        made.target = made.name  # torch makes a name of it, and writes the target into its code as it is
         self.found.append(Switch(made.name, kind, module))
         return made
