@@ -38,7 +38,7 @@ def test_answers_are_compared_and_drawn_where_float64_is() -> None:
     program = trace(nn.Linear(3, 2), torch.zeros(4, 3)).programs[0]
     one = torch.arange(8.0).reshape(4, 2)
     with WithoutFloat64():
-        (found,) = agreements(program, [[one]], [[one + 1.0]])
+        (found,) = agreements(program, [one], [one + 1.0])
         assert vague_outputs(program, [[one], [one + 1]]) == []
         drawn = draw(Example(one), 0)
     assert (found.error, found.scale) == (1.0, 7.0)

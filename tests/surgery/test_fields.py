@@ -114,18 +114,18 @@ def program_of(model: nn.Module, example: Tensor) -> Program:
 def test_answers_are_compared_by_output() -> None:
     program = program_of(nn.Linear(3, 2), torch.zeros(4, 3))
     one, other = torch.full((4, 2), 50.0), torch.full((4, 2), 50.004)
-    (close,) = agreements(program, [[one]], [[other]])
+    (close,) = agreements(program, [one], [other])
     assert close.output == "output"
     assert close.holds
     assert close.error == pytest.approx(0.004, rel=1e-2)
-    (far,) = agreements(program, [[one]], [[one + 0.006]])
+    (far,) = agreements(program, [one], [one + 0.006])
     assert not far.holds
-    (broken,) = agreements(program, [[one]], [[torch.full((4, 2), float("nan"))]])
+    (broken,) = agreements(program, [one], [torch.full((4, 2), float("nan"))])
     assert not broken.holds
     assert vague_outputs(program, [[one], [one.clone()]]) == ["output"]
     assert vague_outputs(program, [[one], [one + 1]]) == []
     with pytest.raises(SurgeryError, match="returns 2 values where the dense one returns 1"):
-        agreements(program, [[one]], [[one, one]])
+        agreements(program, [one], [one, one])
 
 
 def test_dropout_is_taken_out_everywhere() -> None:
@@ -165,6 +165,7 @@ def test_random_weights_wake_a_dead_model() -> None:
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
     awake = randomised(model, [Example(image())], 0)
-    first, last = (answers(awake, Example(image() * s), training=False, dtype=torch.float32)[0] for s in (1, -1))
+    program = trace(awake, image()).programs[0]
+    (first,), (last,) = answers(awake, [Example(image()), Example(-image())], program, dtype=torch.float32)
     assert (first - last).abs().max() > 0.1
     assert not any(p.any() for p in model.parameters())

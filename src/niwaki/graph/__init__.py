@@ -5,7 +5,7 @@ from niwaki.graph.channels import Channels
 from niwaki.graph.classes import ChannelGroup, Classes, Labels, State, UnknownOperator
 from niwaki.graph.drawn import Drawn, drawn_from_banks
 from niwaki.graph.find import find_channels
-from niwaki.graph.flow import sources
+from niwaki.graph.flow import sources, written
 from niwaki.graph.inline import inline_regions
 from niwaki.graph.layers import Layer, planned_layers
 from niwaki.graph.macs import node_macs, uncounted
@@ -19,7 +19,7 @@ from niwaki.graph.origins import (
     integer_attributes,
 )
 from niwaki.graph.parts import Parts, find_parts, node_tasks
-from niwaki.graph.paths import doubled, example_from_spec
+from niwaki.graph.paths import doubled, example_from_spec, repeated
 from niwaki.graph.peephole import Shuffle, find_shuffles
 from niwaki.graph.program import Program, Traced
 from niwaki.graph.size import planned_size
@@ -65,7 +65,9 @@ __all__ = [
     "operator_name",
     "planned_layers",
     "planned_size",
+    "repeated",
     "sources",
     "trace",
     "uncounted",
+    "written",
 ]

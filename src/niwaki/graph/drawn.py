@@ -129,8 +129,6 @@ def _index_of(program: Program, node: fx.Node) -> fx.Node | None:
 
 
 def _drawn(channels: Channels, program: Program, index: fx.Node, size: int) -> Drawn:
-    exported = program.exported
-    held = {**exported.constants, **exported.state_dict}
-    values = held[exported.graph_signature.inputs_to_buffers[index.name]].cpu().numpy().astype(np.int64)
+    values = program.code.held[index.name].cpu().numpy().astype(np.int64)
     classes = channels.tensors[program.tensors[index.name]][0]
     return Drawn(size, np.zeros(values.size, dtype=np.int64) if classes is None else classes, values)

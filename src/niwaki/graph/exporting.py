@@ -2,23 +2,23 @@
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import fx, nn
-from torch.export import ExportedProgram
 
 from niwaki.contract import Example
 from niwaki.errors import GraphError
-from niwaki.graph.inline import inline_regions
+from niwaki.graph.code import Code, from_exported
 from niwaki.graph.naming import named_tensors
 from niwaki.graph.origins import OriginInt, mark_attributes
 from niwaki.graph.paths import doubled, free_batch
-from niwaki.graph.watch import Calls, mode_readers, noted_calls, watched
+from niwaki.graph.recording import Weightless, record
+from niwaki.graph.watch import Calls, CallWatch, mode_readers, noted_calls, watched
 from niwaki.modules import device_of
 from niwaki.quiet import quiet
 
@@ -26,9 +26,9 @@ __all__ = ["Exported", "Exporter"]
 
 
 class Exported(NamedTuple):
-    """What one export gave: the program, the inputs it was read on, the mode, and the calls that made it."""
+    """What one reading gave: the code, the inputs it was read on, the mode, and the calls that made it."""
 
-    program: ExportedProgram
+    code: Code
     example: Example
     training: bool
     calls: Calls
@@ -56,19 +56,27 @@ class Exporter:
         """A copy without marked integers, for code that insists on plain ones."""
         return _twin(self._model)
 
+    @cached_property
+    def _weightless(self) -> Weightless:
+        return Weightless(self._marked)
+
     def misfit(self, example: Example) -> str:
         """Call a copy of the model as it is meant to be called, and return what it raised, or nothing.
 
         Shapes alone let some mistakes pass, such as inputs of another type.
         """
-        shared = {id(parameter): parameter for parameter in self._model.parameters()}
-        whole = copy.deepcopy(self._model, shared).eval()
-        try:
-            with _leaving_chance_alone(device_of(whole)), torch.no_grad(), quiet():
-                example.call(whole)
-        except Exception as error:  # noqa: BLE001  # whatever the user's forward raises
-            return f"{type(error).__name__}: {_first_line(error)}"
-        return ""
+        error: Exception | None = None
+        for twin in ("_marked", "_plain"):
+            model: nn.Module = getattr(self, twin).eval()
+            buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # a forward may write to them
+            try:
+                with _leaving_chance_alone(device_of(model)), torch.no_grad(), quiet():
+                    torch.func.functional_call(model, buffers, example.args, example.kwargs)
+            except Exception as raised:  # noqa: BLE001  # whatever the user's forward raises
+                error = raised
+            else:
+                return ""
+        return f"{type(error).__name__}: {_first_line(error)}" if error else ""
 
     def both_modes(self, example: Example) -> tuple[list[Exported], list[str]]:
         """Export in eval mode, and in train mode unless no code but torch's own layers asks for the mode.
@@ -91,25 +99,40 @@ class Exporter:
         double = training or (self._any_batch and example.batch == 1)
         failure = ""
         for inputs in [*(_doubled(example) if double else []), example]:
-            for watch in (True, False):
+            for way in self._ways:
                 try:
-                    found.append(self._export(inputs, training=training, watch=watch))
+                    found.append(way(inputs, training=training))
                 except Exception as error:  # noqa: BLE001  # whatever the user's forward or torch.export raises
                     failure = failure or f"{type(error).__name__}: {_first_line(error)}"
                 else:
                     return
         failures.append(f"{'train' if training else 'eval'} mode of {example!r} can't be exported: {failure}")
 
-    def _export(self, example: Example, *, training: bool, watch: bool) -> Exported:
+    @property
+    def _ways(self) -> list[Callable[..., Exported]]:
+        """The ways to read, one of which may succeed where those before raise."""
+        exporting: list[Callable[..., Exported]] = [self._exported, partial(self._exported, watch=False)]
+        return exporting if self._any_batch else [self._recorded, *exporting]
+
+    def _recorded(self, example: Example, *, training: bool) -> Exported:
+        twin = self._marked.train(training)
+        with _leaving_chance_alone(), quiet(), watched(twin) as seen:
+            code = record(self._weightless, example)
+        return _noted(code, example, training, seen)
+
+    def _exported(self, example: Example, *, training: bool, watch: bool = True) -> Exported:
         twin = (self._marked if watch else self._plain).train(training)
         shapes = free_batch(twin, example) if self._any_batch else None
         watching = watched(twin) if watch else nullcontext()
         with _leaving_chance_alone(), quiet(), watching as seen:  # what can't be exported, torch logs line by line
             exported = torch.export.export(twin, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
-        inline_regions(exported.graph_module)
-        _unmark(exported.graph)
-        calls = Calls() if seen is None else noted_calls(seen, exported.graph)
-        return Exported(exported, example, training, calls)
+        return _noted(from_exported(exported), example, training, seen)
+
+
+def _noted(code: Code, example: Example, training: bool, seen: CallWatch | None) -> Exported:  # noqa: FBT001 - one of four
+    _unmark(code.graph)
+    calls = Calls() if seen is None else noted_calls(seen, code.graph)
+    return Exported(code, example, training, calls)
 
 
 def _twin(model: nn.Module) -> nn.Module:

@@ -14,6 +14,7 @@ from niwaki.graph.groups import covering, group_classes
 from niwaki.graph.program import Program, Traced
 from niwaki.graph.solve import Solution, solve
 from niwaki.graph.walk import Walk, Walker
+from niwaki.quiet import uninterrupted
 from niwaki.records import ATTENTION, Attention
 
 __all__ = ["find_channels"]
@@ -21,6 +22,7 @@ __all__ = ["find_channels"]
 _UNREACHED = "no example reaches it; give an example for each path"
 
 
+@uninterrupted()
 def find_channels(
     traced: Traced, *, keep: Sequence[str] = (), permutations: bool = False, attention: Attention = ATTENTION
 ) -> Channels:

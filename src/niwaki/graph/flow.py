@@ -8,7 +8,7 @@ from torch import fx
 from niwaki.graph.call import operator_name
 from niwaki.graph.program import Program
 
-__all__ = ["sources"]
+__all__ = ["sources", "written"]
 
 # These read only the shape of their argument.
 SHAPE_ONLY = frozenset({
@@ -57,6 +57,28 @@ def written_before_output(program: Program) -> dict[fx.Node, fx.Node]:
         _follow(memory, node)
     returned = program.graph.output_node().all_input_nodes
     return {node: memory.writer[memory.of(node)] for node in returned if memory.of(node) in memory.writer}
+
+
+def written(program: Program) -> frozenset[str]:
+    """Return the parameters and buffers whose memory an operator of a program writes into, also through a view.
+
+    Args:
+        program: A program that still has in-place operators.
+
+    Returns:
+        Canonical names. What norms do to their statistics in train mode, which no schema tells, is not among them.
+
+    Examples:
+        >>> from niwaki.graph.trace import trace
+        >>> norm = torch.nn.BatchNorm1d(2)
+        >>> norm.forward = lambda x: x + norm.weight.detach().clamp_(0, 1)
+        >>> [sorted(written(program)) for program in trace(norm, torch.zeros(1, 2)).programs]
+        [['weight']]
+    """
+    memory = _Memory()
+    for node in program:
+        _follow(memory, node)
+    return frozenset(program.tensors[node.name] for node in memory.writer if node.name in program.tensors)
 
 
 def _follow(memory: _Memory, node: fx.Node) -> None:

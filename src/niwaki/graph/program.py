@@ -1,14 +1,14 @@
-"""The exported program of a model on one example in one mode, with its tensors and outputs named."""
+"""The program of a model on one example in one mode, with its tensors and outputs named."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 from niwaki.contract import Example
+from niwaki.graph.code import Code
 from niwaki.graph.watch import Calls
 
 __all__ = ["Program", "Traced"]
@@ -16,10 +16,10 @@ __all__ = ["Program", "Traced"]
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """One path through a model: its ATen program as exported, not functionalised.
+    """One path through a model: its ATen program as it ran, not functionalised.
 
     Attributes:
-        exported: What ``torch.export`` returned. Its parameters are the caller's own tensors: never run it in place.
+        code: The graph and what it reads. Its parameters are the caller's own tensors: never run it in place.
         example: The example, in eval mode as given, in train mode with the batch doubled where that was possible.
         training: Whether the model was in train mode.
         tensors: Placeholder node to the canonical name of its parameter or buffer.
@@ -29,7 +29,7 @@ class Program:
         memo: What was counted once, such as MACs.
     """
 
-    exported: ExportedProgram
+    code: Code
     example: Example
     training: bool
     tensors: dict[str, str]
@@ -41,8 +41,7 @@ class Program:
     @property
     def graph(self) -> Graph:
         """The graph of ATen nodes, in order."""
-        graph: Graph = self.exported.graph
-        return graph
+        return self.code.graph
 
     def node(self, name: str) -> Node:
         """Return a node by its name.
@@ -68,13 +67,13 @@ class Traced:
     """A model read once: every program of it, and the names of its tensors.
 
     Attributes:
-        programs: One for each example and mode (eval, then train) that could be exported; of eval mode alone where the
+        programs: One for each example and mode (eval, then train) that could be read; of eval mode alone where the
             model's code never asks for its mode, so that train mode only differs in its norms and dropouts.
         names: Every name of a parameter or buffer to its canonical one (the first that the model lists).
         shapes: Canonical name to shape, parameters first.
         parameters: Canonical names of the parameters.
         tasks: The names of the outputs of all eval programs.
-        notes: Remarks for the plan, such as a mode that could not be exported.
+        notes: Remarks for the plan, such as a mode that could not be read.
     """
 
     programs: tuple[Program, ...]

@@ -5,20 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
-from torch.export import ExportedProgram
-from torch.export.graph_signature import OutputKind
 from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example, Named, as_examples, name_outputs, name_path_outputs, task_names
 from niwaki.errors import ContractError, GraphError
+from niwaki.graph.code import Code
 from niwaki.graph.exporting import Exporter
 from niwaki.graph.naming import canonical_names, named_tensors
 from niwaki.graph.program import Program, Traced
 from niwaki.modules import require_module
+from niwaki.quiet import uninterrupted
 
 __all__ = ["trace"]
 
 
+@uninterrupted()
 def trace(
     model: nn.Module, example: Any, *, tasks: Sequence[str | Named] | None = None, any_batch: bool = False
 ) -> Traced:
@@ -94,23 +95,17 @@ def _both_modes(exporter: Exporter, example: Example, naming: _Naming) -> tuple[
         )
     programs = [
         Program(
-            exported=each.program,
+            code=each.code,
             example=each.example,
             training=each.training,
-            tensors=_tensor_names(each.program, naming.tensors),
-            outputs=_outputs(each.program, naming, training=each.training),
+            tensors={node: naming.tensors[target] for node, target in each.code.targets.items() if target in naming.tensors},
+            outputs=_outputs(each.code, naming, training=each.training),
             index=naming.index,
             calls=each.calls,
         )
         for each in found
     ]
     return programs, [f"{failure}; parameters that only this mode reaches are kept whole" for failure in failures]
-
-
-def _tensor_names(exported: ExportedProgram, names: dict[str, str]) -> dict[str, str]:
-    signature = exported.graph_signature
-    held = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    return {node: names[target] for node, target in held.items() if target in names}
 
 
 @dataclass(frozen=True)
@@ -121,18 +116,10 @@ class _Leaf:
     shape: tuple[int, ...] = ()
 
 
-def _outputs(exported: ExportedProgram, naming: _Naming, *, training: bool) -> dict[str, list[str]]:
+def _outputs(code: Code, naming: _Naming, *, training: bool) -> dict[str, list[str]]:
     """Name the outputs; train mode may return other ones than the tasks, which then keep their numbers."""
-    returned = exported.graph.output_node().args[0]
-    assert isinstance(returned, tuple | list)
-    kinds = [spec.kind for spec in exported.graph_signature.output_specs]
-    leaves = [
-        _Leaf(value.name if isinstance(value, fx.Node) else None)
-        for value, kind in zip(returned, kinds, strict=True)
-        if kind == OutputKind.USER_OUTPUT
-    ]
-    assert exported.call_spec.out_spec is not None
-    result = pytree.tree_unflatten(leaves, exported.call_spec.out_spec)
+    leaves = [_Leaf(value.name if isinstance(value, fx.Node) else None) for value in code.returned]
+    result = pytree.tree_unflatten(leaves, code.structure)
     try:
         named = name_path_outputs(result, naming.tasks, naming.index, naming.routes)
     except ContractError:

@@ -180,6 +180,10 @@ def noted_calls(watch: CallWatch, graph: fx.Graph) -> Calls:
     return Calls(watch.calls, {name: number for name, number in notes.items() if number is not None})
 
 
+_DROPPING = frozenset({"torchvision.ops.stochastic_depth", "timm.layers.drop", "timm.layers.norm_act"})
+"""Code that asks for the mode to drop paths or blocks at random, or to hand it to a batch norm, and for nothing else."""
+
+
 def _has_two_ways(module: nn.Module) -> bool:
     """Tell whether a layer of torch's own does more in train mode than a batch norm or a dropout layer does."""
     if isinstance(module, nn.modules.instancenorm._InstanceNorm):  # noqa: SLF001 - the root of its kinds has no other name
@@ -191,7 +195,7 @@ def _has_two_ways(module: nn.Module) -> bool:
 
 @contextmanager
 def mode_readers() -> Iterator[set[str]]:
-    """Note whose code asks for the mode of a module, torch's own layers apart.
+    """Note whose code asks for the mode of a module, torch's own layers and those that drop paths apart.
 
     Where nobody does, train mode differs from eval mode in nothing but batch norms and dropouts. Torch's layers that
     differ in more count as code that asks.
@@ -210,7 +214,8 @@ def mode_readers() -> Iterator[set[str]]:
 
     def read(module: nn.Module) -> bool:
         asking = str(sys._getframe(1).f_globals.get("__name__"))  # noqa: SLF001 - there is no other way to know who asks
-        if asking.partition(".")[0] != "torch" or _has_two_ways(module):
+        known = asking.partition(".")[0] == "torch" or asking in _DROPPING
+        if not known or _has_two_ways(module):
             readers.add(asking)
         mode: bool = module.__dict__["training"]
         return mode

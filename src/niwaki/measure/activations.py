@@ -52,7 +52,7 @@ class _Held(fx.Interpreter):
     """
 
     def __init__(self, program: Program) -> None:
-        super().__init__(program.exported.graph_module, garbage_collect_values=False)
+        super().__init__(program.code.root, garbage_collect_values=False, graph=program.graph)
         self._program = program
         self._stored: set[int] = set()
         self._step = -1
@@ -90,7 +90,7 @@ class _Held(fx.Interpreter):
         self.holders.setdefault(memory, []).append(node)
 
     def _is_input(self, node: fx.Node) -> bool:
-        return node.name in self._program.exported.graph_signature.user_inputs
+        return node.name in self._program.code.inputs
 
 
 def _holders_and_readers(holders: Iterable[fx.Node]) -> set[fx.Node]:

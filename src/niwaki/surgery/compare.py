@@ -38,13 +38,13 @@ class Agreement:
         return self.error < TOLERANCE * max(1.0, self.scale)
 
 
-def agreements(program: Program, expected: Sequence[list[Any]], given: Sequence[list[Any]]) -> list[Agreement]:
-    """Compare the answers of two models to the same inputs.
+def agreements(program: Program, expected: Sequence[Any], given: Sequence[Any]) -> list[Agreement]:
+    """Compare the answers of two models to the same input.
 
     Args:
         program: Names the outputs.
-        expected: For each input, the leaves that the oracle returns.
-        given: For each input, the leaves that the cut model returns.
+        expected: The leaves that the oracle returns.
+        given: The leaves that the cut model returns.
 
     Returns:
         One comparison for each output that is a tensor; answers that are not finite in the oracle are left out.
@@ -52,15 +52,14 @@ def agreements(program: Program, expected: Sequence[list[Any]], given: Sequence[
     Raises:
         SurgeryError: When the cut model returns something of another structure or shape.
     """
-    names = _leaf_names(program, len(expected[0]))
-    if any(len(each) != len(names) for each in given):
-        raise SurgeryError(f"the cut model returns {len(given[0])} values where the dense one returns {len(names)}")
-    found = []
-    for i, name in enumerate(names):
-        pairs = [(one[i], other[i]) for one, other in zip(expected, given, strict=True)]
-        if isinstance(pairs[0][0], Tensor) and pairs[0][0].numel():
-            found.append(_agreement(name, pairs))
-    return found
+    names = _leaf_names(program, len(expected))
+    if len(given) != len(names):
+        raise SurgeryError(f"the cut model returns {len(given)} values where the dense one returns {len(names)}")
+    return [
+        _agreement(name, oracle, answer)
+        for name, oracle, answer in zip(names, expected, given, strict=True)
+        if isinstance(oracle, Tensor) and oracle.numel()
+    ]
 
 
 def vague_outputs(program: Program, answers: Sequence[list[Any]]) -> list[str]:
@@ -89,17 +88,15 @@ def _follows(one: Tensor, other: Any) -> bool:
     return _largest((first - second)[finite]) > _SIGNAL * TOLERANCE * max(1.0, _largest(first[finite]))
 
 
-def _agreement(name: str, pairs: list[tuple[Tensor, Any]]) -> Agreement:
-    for oracle, answer in pairs:
-        if not isinstance(answer, Tensor) or answer.shape != oracle.shape:
-            shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-            raise SurgeryError(
-                f"output {name!r} of the cut model is {shape}, of the dense one {tuple(oracle.shape)}; outputs keep "
-                "their shape: the code that makes it reads a size that was cut"
-            )
-    wide = [(_wide(oracle), _wide(answer)) for oracle, answer in pairs]
-    error = max(_largest((oracle - answer)[oracle.isfinite()]) for oracle, answer in wide)
-    return Agreement(name, error, max(_largest(oracle[oracle.isfinite()]) for oracle, _ in wide))
+def _agreement(name: str, oracle: Tensor, answer: Any) -> Agreement:
+    if not isinstance(answer, Tensor) or answer.shape != oracle.shape:
+        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise SurgeryError(
+            f"output {name!r} of the cut model is {shape}, of the dense one {tuple(oracle.shape)}; outputs keep "
+            "their shape: the code that makes it reads a size that was cut"
+        )
+    wide, finite = _wide(oracle), oracle.cpu().isfinite()
+    return Agreement(name, _largest((wide - _wide(answer))[finite]), _largest(wide[finite]))
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -116,12 +113,5 @@ def _largest(values: Tensor) -> float:
 
 def _leaf_names(program: Program, count: int) -> list[str]:
     by_node = {node: name for name, nodes in program.outputs.items() for node in nodes}
-    returned = program.graph.output_node().args[0]
-    specs = program.exported.graph_signature.output_specs
-    assert isinstance(returned, tuple | list)
-    names = [
-        by_node.get(getattr(value, "name", ""), "output")
-        for value, spec in zip(returned, specs, strict=True)
-        if spec.kind.name == "USER_OUTPUT"
-    ]
+    names = [by_node.get(getattr(value, "name", ""), "output") for value in program.code.returned]
     return names if len(names) == count else ["output"] * count

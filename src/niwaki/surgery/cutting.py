@@ -1,7 +1,7 @@
 """The cut: a smaller model of the same classes and names, which gives the answers of the dense one silenced."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from niwaki.errors import SurgeryError
 from niwaki.graph import Channels, example_from_spec, find_channels, trace
+from niwaki.quiet import uninterrupted
 from niwaki.records import Plan as PlanRecord
 from niwaki.records import Repair, Rescale
 from niwaki.surgery.attributes import apply_repairs, find_repairs
@@ -21,12 +22,13 @@ from niwaki.surgery.memory import remember
 from niwaki.surgery.proof import Candidate, prove
 from niwaki.surgery.rescale import apply_rescales, find_rescales
 from niwaki.surgery.respecialise import free_channels, respecialise
-from niwaki.surgery.tensors import Positions, cut_tensors, named_tensors, removed_by
+from niwaki.surgery.tensors import Positions, aliases, cut_tensors, named_tensors, removed_by
 from niwaki.surgery.wrappers import plain_name, rewrap, unwrap
 
 __all__ = ["classes_removed_by", "cut", "operate"]
 
 
+@uninterrupted()
 def cut(
     model: nn.Module, plan: PlanRecord, *, channels: Channels | None = None, verify: bool = True, form: str = ""
 ) -> nn.Module:
@@ -155,7 +157,7 @@ def _uncapitalised(error: Exception) -> str:
 
 
 def operate(
-    model: nn.Module, removed: Positions, repairs: Iterable[Repair], rescales: Iterable[Rescale] = ()
+    model: nn.Module, removed: Positions, repairs: Iterable[Repair], rescales: Collection[Rescale] = ()
 ) -> nn.Module:
     """Cut a copy of a model, without proof.
 
@@ -171,8 +173,9 @@ def operate(
     Raises:
         SurgeryError: When the model can't be copied, or does not have what is to be cut.
     """
+    rescaled = {each.tensor for each in rescales}
     try:
-        small = copy.deepcopy(model)
+        small = copy.deepcopy(model, aliases(model, removed.keys() - rescaled))
     except Exception as error:
         raise SurgeryError(
             f"the model can't be copied ({type(error).__name__}: {error}); keep only tensors made by the user, modules "

@@ -1,19 +1,21 @@
 """Silent scale drift: factors that Python computes from a size, so that they change with a cut."""
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import fx, nn
 
 from niwaki.graph import CallWatch, Channels, Program, State, TorchCall, arguments_of, module_of, operator_name
 from niwaki.surgery.kept import Kept, Mask, labels_of
-from niwaki.surgery.rehearsal import seeded
+from niwaki.surgery.rehearsal import lent, seeded
 
 __all__ = ["Drift", "find_drift"]
 
 _FACTORS = {"mul": 1, "div": -1}
 """Operators that multiply by a factor, with its exponent."""
+
+_KEEPING = frozenset({f"torch.nn.modules.{each}" for each in ("batchnorm", "normalization", "dropout", "activation")})
+"""Where layers are written that hand on numbers which were given to them; of activations, attention is left out."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ class Drift:
 def find_drift(dense: nn.Module, small: nn.Module, channels: Channels, removed: Mask) -> list[Drift]:
     """Compare the numbers that a model's code computes before and after a cut.
 
-    Both models are run and every number that is handed to torch is noted; the default scale of attention, which torch
-    takes from the width of the heads, counts as one.
+    Every number that is handed to torch is noted, of the dense model while it was read; the default scale of attention,
+    which torch takes from the width of the heads, counts as one. Where only torch's norms, dropouts and activations hand
+    over numbers, which they were given, nothing is run.
 
     Args:
         dense: The model before.
@@ -63,7 +66,8 @@ def find_drift(dense: nn.Module, small: nn.Module, channels: Channels, removed: 
     values = dict(zip(channels.traced.programs, channels.values, strict=True))
     for program in channels.traced.eval_programs:
         found += _default_scales(program, values[program], removed)
-        found += _computed(dense, small, program)
+        if _may_compute(dense, program):
+            found += _computed(dense, small, program)
     return found
 
 
@@ -80,15 +84,26 @@ def _default_scales(program: Program, states: Mapping[str, State], removed: Mask
             yield Drift(program, node, query, (new / old) ** 0.5, text)
 
 
+def _may_compute(dense: nn.Module, program: Program) -> bool:
+    """Tell whether a number is handed to torch by other code than layers of torch's own that only keep numbers."""
+    if not program.calls.calls:
+        return True
+    keeping = {
+        name
+        for name, module in dense.named_modules()
+        if type(module).__module__ in _KEEPING and not isinstance(module, nn.MultiheadAttention)
+    }
+    kept = {number for name, number in program.calls.made_by.items() if module_of(program.node(name)) in keeping}
+    return any(each.factors and number not in kept for number, each in enumerate(program.calls.calls))
+
+
 def _computed(dense: nn.Module, small: nn.Module, program: Program) -> Iterator[Drift]:
-    before, after = _calls(dense, program), _calls(small, program)
-    if [each.function for each in before] != [each.function for each in after]:
+    known, after = program.calls, _calls(small, program)
+    aligned = _functions(known.calls) == _functions(after)
+    before = known.calls if aligned else _calls(dense, program)
+    if _functions(before) != _functions(after):
         return
     changed = [i for i, pair in enumerate(zip(before, after, strict=True)) if pair[0].factors != pair[1].factors]
-    if not changed:
-        return
-    known = program.calls
-    aligned = [each.function for each in known.calls] == [each.function for each in before]
     for number in changed:
         nodes = [name for name, made in known.made_by.items() if made == number] if aligned else []
         yield _drift(program, nodes, before[number], after[number])
@@ -106,10 +121,14 @@ def _drift(program: Program, nodes: list[str], before: TorchCall, after: TorchCa
     return Drift(program, node, node.args[0], (old / new) ** power, text)
 
 
+def _functions(calls: Sequence[TorchCall]) -> list[str]:
+    return [each.function for each in calls]
+
+
 def _calls(model: nn.Module, program: Program) -> list[TorchCall]:
     """Run a copy of a model and return its calls into torch; none where it raises, which the proof tells."""
     watch = CallWatch()
-    twin = copy.deepcopy(model).train(program.training)
+    twin = lent(model, program).train(program.training)
     with seeded(twin), watch:
         try:
             program.example.call(twin)

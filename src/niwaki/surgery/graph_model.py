@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, fx, nn
-from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from niwaki.errors import ContractError
@@ -146,26 +145,18 @@ def route_of(
         The route.
     """
     graph = rewritten.graph
-    _return_only_outputs(program, graph)
     found = switches(program, graph, model)
     leaves, structure, given = _inputs(program, signature)
     reads: dict[str, str | Switch | int] = {each.name: each for each in found}
     for name, tensor in rewritten.constants.items():
         reads[name] = _keep(constants, tensor)
-    numbers = iter(leaves)
-    for spec in program.exported.graph_signature.input_specs:
-        name = spec.arg.name
-        if spec.kind == InputKind.USER_INPUT:
-            reads[name] = next(numbers)
-        elif name in program.tensors:
-            reads[name] = program.tensors[name]
-        else:
-            reads[name] = _keep(constants, program.exported.constants[str(spec.target)])
+    reads.update(zip(program.code.inputs, leaves, strict=True))
+    for name, tensor in program.code.held.items():
+        reads[name] = program.tensors[name] if name in program.tensors else _keep(constants, tensor)
     order = [str(node.target) for node in graph.nodes if node.op == "placeholder"]  # a copy renames one called "input"
-    code = fx.GraphModule(program.exported.graph_module, graph)
-    assert program.exported.call_spec.out_spec is not None
-    returned = program.exported.call_spec.out_spec
-    return Route(code, program.training, tuple(reads[name] for name in order), given, structure, returned)
+    code = fx.GraphModule(program.code.root, graph)
+    reading = tuple(reads[name] for name in order)
+    return Route(code, program.training, reading, given, structure, program.code.structure)
 
 
 def _keep(constants: dict[str, Tensor], tensor: Tensor) -> str:
@@ -176,27 +167,17 @@ def _keep(constants: dict[str, Tensor], tensor: Tensor) -> str:
 
 def _inputs(program: Program, signature: inspect.Signature) -> tuple[list[int], pytree.TreeSpec, tuple[Any, ...]]:
     """Return for each of the program's inputs its number among the arguments by name, their structure, and values."""
-    specs = [s for s in program.exported.graph_signature.input_specs if s.kind == InputKind.USER_INPUT]
+    names = program.code.inputs
     example = program.example
     _, flat = pytree.tree_flatten((example.args, example.kwargs))
-    args, kwargs = pytree.tree_unflatten(list(range(len(specs))), flat)
+    args, kwargs = pytree.tree_unflatten(list(range(len(names))), flat)
     order, structure = pytree.tree_flatten(dict(signature.bind(*args, **kwargs).arguments))
     place = {number: at for at, number in enumerate(order)}
-    given = [_value(program, specs[number]) for number in order]
-    return [place[number] for number in range(len(specs))], structure, tuple(given)
+    given = [_value(program.node(names[number]).meta["val"]) for number in order]
+    return [place[number] for number in range(len(names))], structure, tuple(given)
 
 
-def _value(program: Program, spec: Any) -> Any:
-    if isinstance(spec.arg, ConstantArgument):
-        return spec.arg.value
-    shape = program.node(spec.arg.name).meta["val"].shape
-    return _Shape(size if isinstance(size, int) else None for size in shape)
-
-
-def _return_only_outputs(program: Program, graph: fx.Graph) -> None:
-    node = graph.output_node()
-    returned = node.args[0]
-    assert isinstance(returned, tuple | list)
-    kinds = [spec.kind for spec in program.exported.graph_signature.output_specs]
-    kept = [value for value, kind in zip(returned, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
-    node.args = (kept,)
+def _value(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return _Shape(size if isinstance(size, int) else None for size in value.shape)

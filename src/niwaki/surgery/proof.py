@@ -22,7 +22,7 @@ __all__ = ["Candidate", "prove"]
 
 
 LARGE = 2**25
-"""Values that a program computes, above which the oracle runs on one input only."""
+"""Values that a program computes, above which batch norms see two draws instead of eight."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Candidate:
         channels: The dense model's channel classes.
         removed: By class id, whether the class went.
         operate: Makes the same cut on another checkpoint of the dense model.
-        weights: Values of the dense model's tensors by canonical name; None for those it was traced with.
+        weights: Values of the dense model's tensors by canonical name, where what went is zero; None for those it was
+            traced with, as they are.
     """
 
     dense: nn.Module
@@ -45,21 +46,25 @@ class Candidate:
     operate: Callable[[nn.Module], nn.Module]
     weights: Mapping[str, Tensor] | None = None
 
-    @torch.no_grad()
-    def silence(self, model: nn.Module) -> None:
-        """Zero the parameters of the channels that went, in a model of the dense one's structure."""
-        names = self.channels.traced.names
-        for name, parameter in model.named_parameters():
-            labels = self.channels.tensors.get(names.get(name, name))
-            if labels is not None:
-                parameter.copy_(Kept(labels, self.removed).silence(parameter))
+    def silent(self, twin: nn.Module) -> dict[str, Tensor]:
+        """Return the tensors of a model like the dense one, in whose parameters what went is zero, by canonical name."""
+        found = {}
+        for name, tensor in named_tensors(twin).items():
+            stays = None if isinstance(tensor, nn.Parameter) else self.kept(name)
+            found[self.channels.traced.names[name]] = stays.silence(tensor) if stays else tensor
+        return found
+
+    def kept(self, name: str) -> Kept | None:
+        """Tell what stays of a tensor of the dense model; None for one whose channels are not known."""
+        labels = self.channels.tensors.get(self.channels.traced.names.get(name, name))
+        return None if labels is None else Kept(labels, self.removed)
 
 
 def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
     """Compare a cut model with the silenced dense one, on every example and mode that differs in structure.
 
-    Two inputs are run: one drawn like the example, and the example (in large programs the second only to see whether
-    answers change). Pools that return indices decide near-ties as the oracle does; where float32 disagrees all the
+    What is compared are the answers to an input drawn like the example; the example itself is run as well, to see
+    whether answers change. Pools that return indices decide near-ties as the oracle does; where float32 disagrees all the
     same, float64 decides on devices that have it, since a comparison may fall either way. Where an output hardly
     depends on the input, or cut weights are zero, a comparison would prove nothing: it is made on copies of both models
     with random weights and calibrated batch norms.
@@ -82,8 +87,8 @@ def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
         if program.training and _draws(program):
             notes.append(f"{_place(program)} draws random numbers; the cut is not proved there")
             continue
-        rehearsal = _Rehearsal(candidate, program, seed)
-        if blank or rehearsal.vague:
+        rehearsal = None if blank else _Rehearsal(candidate, program, seed)
+        if rehearsal is None or rehearsal.vague:
             vague.append(program)
         else:
             rehearsal.compare()
@@ -93,12 +98,10 @@ def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
 def _prove_at_random(candidate: Candidate, programs: list[Program], seed: int) -> list[str]:
     if not programs:
         return []
-    draws = 1 if any(map(_large, programs)) else 4
+    draws = 2 if any(map(_large, programs)) else 8
     examples = [each.example for each in programs]
-    twin = randomised(candidate.dense, examples, seed, draws=draws, silence=candidate.silence)
-    names = candidate.channels.traced.names
-    weights = {names[name]: tensor for name, tensor in named_tensors(twin).items()}
-    again = replace(candidate, dense=twin, small=candidate.operate(twin), weights=weights)
+    twin = randomised(candidate.dense, examples, seed, draws=draws, kept=candidate.kept)
+    again = replace(candidate, dense=twin, small=candidate.operate(twin), weights=candidate.silent(twin))
     notes = []
     for program in programs:
         rehearsal = _Rehearsal(again, program, seed)
@@ -125,7 +128,7 @@ class _Rehearsal:
         wide = any(tensor.dtype == torch.float64 for tensor in weights)
         self._may_widen = not wide and has_float64(weights)
         self._dtype = torch.float64 if wide else torch.float32
-        self._answers = [self._answer(each, self._dtype) for each in self._inputs]
+        self._answers = answers(candidate.small, self._inputs, program, dtype=self._dtype)
         self.vague = vague_outputs(program, self._answers)
 
     def compare(self) -> None:
@@ -146,22 +149,18 @@ class _Rehearsal:
 
     def _agreements(self, dtype: torch.dtype) -> list[Agreement]:
         candidate, program = self._candidate, self._program
-        oracle = Oracle(program, candidate.channels, candidate.removed, tensors=candidate.weights, dtype=dtype)
-        expected, given = [], []
-        for i, each in enumerate(self._inputs[: 1 if _large(program) else None]):
-            with seeded(candidate.small):
-                expected.append(oracle.answers(each))
-            known = dtype == self._dtype and not oracle.choices
-            given.append(self._answers[i] if known else self._answer(each, dtype, oracle.choices))
+        oracle = Oracle(program, candidate.channels, candidate.removed, silent=candidate.weights, dtype=dtype)
+        with seeded(candidate.small):
+            expected = oracle.answers(self._inputs[0])
+        known = dtype == self._dtype and not oracle.choices
+        if known:
+            return agreements(program, expected, self._answers[0])
+        (given,) = answers(candidate.small, self._inputs[:1], program, dtype=dtype, choices=oracle.choices)
         return agreements(program, expected, given)
-
-    def _answer(self, inputs: Example, dtype: torch.dtype, choices: Sequence[Tensor] = ()) -> list[Any]:
-        small, training = self._candidate.small, self._program.training
-        return answers(small, inputs, training=training, dtype=dtype, choices=choices)
 
 
 def _large(program: Program) -> bool:
-    """Tell whether one run of the dense program takes seconds: then the example serves to see a signal only."""
+    """Tell whether one run of the dense program takes seconds: then batch norms are calibrated on fewer draws."""
     values = (node.meta.get("val") for node in program if node.op == "call_function")
     return sum(value.numel() for value in values if isinstance(value, Tensor)) > LARGE
 
@@ -201,9 +200,14 @@ def _silent_weights(candidate: Candidate) -> bool:
     for name in traced.parameters:
         labels = candidate.channels.tensors.get(name, ())
         cut = any(classes is not None and candidate.removed[classes].any() for classes in labels)
-        if cut and not name.endswith("bias") and tensors[name].detach().abs().max().item() < 1e-5:
+        if cut and not name.endswith("bias") and _largest(tensors[name].detach()) < 1e-5:
             return True
     return False
+
+
+def _largest(tensor: Tensor) -> float:
+    low, high = tensor.aminmax()
+    return max(-low.item(), high.item())
 
 
 def _place(program: Program) -> str:

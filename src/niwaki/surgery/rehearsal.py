@@ -13,37 +13,50 @@ from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
 from niwaki.errors import SurgeryError
-from niwaki.graph import doubled
+from niwaki.graph import Program, repeated, written
 from niwaki.surgery.batchnorm import reestimate_batchnorm
 from niwaki.surgery.chance import WithoutChance
+from niwaki.surgery.kept import Kept
+from niwaki.surgery.tensors import aliases
 
-__all__ = ["answers", "draw", "failing_module", "has_float64", "randomised", "seeded"]
+__all__ = ["answers", "draw", "failing_module", "has_float64", "lent", "randomised", "seeded"]
+
+BLOCK = 1_000_003
+"""How many random numbers a large weight repeats: a prime, which no length of a row divides."""
 
 
 @torch.no_grad()
 def answers(
-    model: nn.Module, inputs: Example, *, training: bool, dtype: torch.dtype, choices: Sequence[Tensor] = ()
-) -> list[Any]:
+    model: nn.Module, inputs: Sequence[Example], program: Program, *, dtype: torch.dtype, choices: Sequence[Tensor] = ()
+) -> list[list[Any]]:
     """Run a copy of a model without dropout.
 
     Args:
         model: A plain module; it is left as it is.
-        inputs: The inputs of one call.
-        training: The mode to run in.
+        inputs: The inputs of each call.
+        program: The path to take: tells the mode.
         dtype: Floating type of weights and inputs.
-        choices: Indices that pools chose in another run, in order; near-ties are decided as there.
+        choices: Indices that pools chose in another run, in order; near-ties of each call are decided as there.
 
     Returns:
-        The leaves of what it returns, in order.
+        For each call the leaves of what it returns, in order.
 
     Raises:
         SurgeryError: When its forward raises; the message names the module.
     """
-    twin = copy.deepcopy(model).to(dtype).train(training)
-    cast = inputs.map(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
+    found: list[list[Any]] = []
+    twin = lent(model, program).to(dtype).train(program.training)
+    for each in inputs:
+        if found and program.training:  # which may have left something in a buffer
+            twin = lent(model, program).to(dtype).train()
+        found.append(_leaves(twin, each.map(lambda tensor: _cast(tensor, dtype)), dtype, choices))
+    return found
+
+
+def _leaves(twin: nn.Module, inputs: Example, dtype: torch.dtype, choices: Sequence[Tensor]) -> list[Any]:
     try:
         with seeded(twin), _default_type(dtype), WithoutChance(choices):
-            return pytree.tree_leaves(cast.call(twin))
+            return pytree.tree_leaves(inputs.call(twin))
     except Exception as error:
         name, kind = failing_module(twin, error)
         raise SurgeryError(
@@ -51,6 +64,24 @@ def answers(
             "it: take it from the tensor (x.shape) or from an integer attribute of the module, or keep its channels "
             f"with keep=[{name!r}]"
         ) from error
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def lent(model: nn.Module, program: Program) -> nn.Module:
+    """Copy a model for one run; the copy looks at the model's own parameters, but for those the run writes into.
+
+    Args:
+        model: The dense model, or one cut from it.
+        program: The path it is to take.
+
+    Returns:
+        The copy.
+    """
+    fixed = written(program)
+    return copy.deepcopy(model, aliases(model, [name for name, _ in model.named_parameters() if name not in fixed]))
 
 
 def failing_module(model: nn.Module, error: BaseException) -> tuple[str, str]:
@@ -122,8 +153,8 @@ def randomised(
     examples: Sequence[Example],
     seed: int,
     *,
-    draws: int = 4,
-    silence: Callable[[nn.Module], None] | None = None,
+    draws: int = 8,
+    kept: Callable[[str], Kept | None] = lambda _: None,
 ) -> nn.Module:
     """Return a copy of a model whose outputs depend on its inputs: random weights, batch norms calibrated on draws.
 
@@ -131,51 +162,50 @@ def randomised(
         model: Any model; it is left as it is.
         examples: What its inputs look like, one for each path.
         seed: Seed of weights and draws.
-        draws: Batches of two like each example that the batch norms see.
-        silence: Zeroes what will be cut. The weights that stay are drawn so large, and the batch norms look at so much,
-            that the signal of those channels does not fade from layer to layer in a deep network.
+        draws: How often each example's batch stands in the batch that the batch norms see.
+        kept: Tells what will stay of a parameter, by name. What will go is zero, so that the norms see what they will
+            see; what stays is drawn so large that its signal does not fade from layer to layer in a deep network.
 
     Returns:
         The copy: weights are normal with deviation 1.4 / sqrt(fan in that stays), scales uniform in [0.5, 1.5].
     """
-    twin = copy.deepcopy(model)
-    fans = _fans_in(twin, silence)
-    _fill(twin, seed, fans)
+    generator = torch.Generator().manual_seed(seed)
+    made: dict[int, Any] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point():
+            stays = kept(name)
+            values = _random(name, parameter, _fan_in(parameter, stays), generator).to(parameter)
+            made[id(parameter)] = nn.Parameter(stays.silence(values) if stays else values, parameter.requires_grad)
+    twin = copy.deepcopy(model, made)
     if any(isinstance(module, _NormBase) and module.track_running_stats for module in twin.modules()):
-        if silence is not None:
-            silence(twin)
-        reestimate_batchnorm(twin, [draw(doubled(each), seed + 1 + i) for i in range(draws) for each in examples])
-        _fill(twin, seed, fans)
+        reestimate_batchnorm(twin, [draw(repeated(each, draws), seed + 1) for each in examples])
     return twin
 
 
-@torch.no_grad()
-def _fans_in(model: nn.Module, silence: Callable[[nn.Module], None] | None) -> dict[str, float]:
-    """Return how many inputs each row of a weight keeps, in the mean over the rows that stay; overwrites the model."""
-    weights = {name: each for name, each in model.named_parameters() if each.is_floating_point() and each.ndim > 1}
-    if silence is None:
-        return {name: each[0].numel() for name, each in weights.items()}
-    for weight in weights.values():
-        weight.fill_(1.0)
-    silence(model)
-    rows = {name: each.flatten(1).count_nonzero(1) for name, each in weights.items()}
-    return {name: each.sum().item() / max(1, each.count_nonzero().item()) for name, each in rows.items()}
-
-
-@torch.no_grad()
-def _fill(model: nn.Module, seed: int, fans: Mapping[str, float]) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        if parameter.is_floating_point():
-            parameter.copy_(_random(name, parameter, fans.get(name, 1.0), generator).to(parameter.dtype))
+def _fan_in(weight: Tensor, kept: Kept | None) -> float:
+    """Return how many inputs each row of a weight keeps."""
+    fan = float(weight[:1].numel())
+    if kept is not None:
+        fan *= math.prod(float(kept.stays(dim).mean()) for dim in kept.touched(range(1, weight.ndim)))
+    return max(1.0, fan)
 
 
 def _random(name: str, parameter: Tensor, fan: float, generator: torch.Generator) -> Tensor:
     if parameter.ndim > 1:
-        return torch.randn(parameter.shape, generator=generator).mul_(1.4 / math.sqrt(max(1.0, fan)))
+        return _normal(parameter.shape, generator).mul_(1.4 / math.sqrt(fan))
     if name.endswith("bias"):
         return 0.2 * torch.randn(parameter.shape, generator=generator)
     return 0.5 + torch.rand(parameter.shape, generator=generator)
+
+
+def _normal(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Draw normal numbers; where there are many, as many as `BLOCK` over and over, so that no two rows are the same."""
+    values = torch.empty(shape)
+    flat = values.flatten()
+    block = torch.randn(min(BLOCK, flat.numel()), generator=generator)
+    for piece in flat.split(BLOCK):
+        piece.copy_(block[: piece.numel()])
+    return values
 
 
 @contextmanager

@@ -6,15 +6,15 @@ what a cut ought to compute without knowing how cuts are made.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor, fx
-from torch.export.graph_signature import InputKind, OutputKind
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
-from niwaki.graph import Channels, Program, operator_name
+from niwaki.graph import Channels, Program, operator_name, written
 from niwaki.surgery.kept import Kept, Mask, labels_of
 from niwaki.surgery.operators import RULES, Step
 
@@ -64,13 +64,7 @@ def own_tensors(program: Program) -> dict[str, Tensor]:
     Returns:
         Canonical name to the model's own tensor.
     """
-    exported = program.exported
-    held = {**exported.constants, **exported.state_dict}
-    return {
-        program.tensors[spec.arg.name]: held[cast("str", spec.target)]
-        for spec in exported.graph_signature.input_specs
-        if spec.arg.name in program.tensors
-    }
+    return {name: program.code.held[node] for node, name in program.tensors.items()}
 
 
 class Oracle:
@@ -81,6 +75,7 @@ class Oracle:
         channels: The model's channel classes.
         removed: By class id, whether the class goes.
         tensors: Values of the parameters and buffers by canonical name; the model's own by default. None is changed.
+        silent: The same, where the channels that go are zero already.
         dtype: Floating type to compute in; that of the tensors by default.
     """
 
@@ -91,14 +86,14 @@ class Oracle:
         removed: Mask,
         *,
         tensors: Mapping[str, Tensor] | None = None,
+        silent: Mapping[str, Tensor] | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         states = channels.values[channels.traced.programs.index(program)]
         self._program = program
         self._dtype = dtype
-        self._interpreter = _Silenced(program, states, removed, dtype)
-        held = _held(program, tensors or own_tensors(program))
-        self._held = {name: _silence(name, _widened(value, dtype), states, removed) for name, value in held.items()}
+        self._interpreter = _Silenced(program, states, removed, dtype, silent=silent is not None)
+        self._held = _held(program, silent or tensors or own_tensors(program))
 
     @property
     def choices(self) -> list[Tensor]:
@@ -115,11 +110,9 @@ class Oracle:
         Returns:
             The leaves of the model's output in their order, of the original sizes.
         """
-        feed = _fed(self._program, self._held, inputs, self._dtype)
+        feed = _fed(self._program, self._held, inputs.map(lambda each: _widened(each, self._dtype)))
         self._interpreter.choices.clear()
-        found = self._interpreter.run(*feed)
-        kinds = [spec.kind for spec in self._program.exported.graph_signature.output_specs]
-        return [value for value, kind in zip(found, kinds, strict=True) if kind == OutputKind.USER_OUTPUT]
+        return list(self._interpreter.run(*feed))
 
 
 @torch.no_grad()
@@ -142,36 +135,48 @@ def values_of(program: Program, nodes: Collection[fx.Node]) -> dict[fx.Node, Any
                 found[n] = value
             return value
 
-    feed = _fed(program, _held(program, own_tensors(program)), program.example, None)
-    Noting(program.exported.graph_module).run(*feed)
+    feed = _fed(program, _held(program, own_tensors(program)), program.example)
+    Noting(program.code.root, graph=program.graph).run(*feed)
     return found
 
 
-def _fed(program: Program, held: Mapping[str, Any], inputs: Example, dtype: torch.dtype | None) -> list[Any]:
+def _fed(program: Program, held: Mapping[str, Any], inputs: Example) -> list[Any]:
     """Return the values of a program's placeholders, in order."""
-    given = iter(pytree.tree_leaves((inputs.args, inputs.kwargs)))
-    feed = []
-    for spec in program.exported.graph_signature.input_specs:
-        if spec.kind == InputKind.USER_INPUT:
-            feed.append(_widened(next(given), dtype))
-        else:
-            value = held[spec.arg.name]
-            writable = spec.kind != InputKind.PARAMETER and isinstance(value, Tensor)
-            feed.append(value.clone() if writable else value)  # in train mode a program writes to its buffers
-    return feed
+    given = pytree.tree_leaves((inputs.args, inputs.kwargs))
+    return program.code.feed({name: _writable(program, name, value) for name, value in held.items()}, given)
+
+
+def _writable(program: Program, name: str, value: Any) -> Any:
+    """Copy a buffer, since in train mode a program writes to it."""
+    parameter = isinstance(program.code.held[name], nn.Parameter)
+    return value if parameter or not isinstance(value, Tensor) else value.clone()
 
 
 class _Silenced(fx.Interpreter):
-    """Runs the nodes one by one; those that `RULES` names are computed over the positions that stay."""
+    """Runs the nodes one by one; those that `RULES` names are computed over the positions that stay.
 
-    def __init__(self, program: Program, states: Mapping[str, Any], removed: Mask, dtype: torch.dtype | None) -> None:
-        super().__init__(program.exported.graph_module)
+    A parameter or buffer is silenced when it is first read, so that there are never many silenced ones at once.
+    """
+
+    def __init__(
+        self, program: Program, states: Mapping[str, Any], removed: Mask, dtype: torch.dtype | None, *, silent: bool
+    ) -> None:
+        super().__init__(program.code.root, graph=program.graph)
         self.choices: list[Tensor] = []
         self._states = states
         self._removed = removed
         self._dtype = dtype
+        self._held = frozenset(program.code.held)
+        self._silent = silent
 
     def run_node(self, n: fx.Node) -> Any:
+        if n.op == "placeholder":
+            value = super().run_node(n)
+            return _Held(value) if n.name in self._held else value
+        for source in n.all_input_nodes:
+            if isinstance(held := self.env[source], _Held):
+                value = _widened(held.value, self._dtype)
+                self.env[source] = value if self._silent else _silence(source.name, value, self._states, self._removed)
         if n.op != "call_function":
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
@@ -191,25 +196,29 @@ class _Silenced(fx.Interpreter):
         return Kept(labels_of(self._states.get(node.name), rank), self._removed)
 
 
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """A parameter or buffer that was not read yet."""
+
+    value: Any
+
+
 def _held(program: Program, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what a program reads besides its inputs, by placeholder."""
-    exported = program.exported
-    own = {**exported.constants, **exported.state_dict}
-    return {
-        spec.arg.name: tensors[program.tensors[spec.arg.name]].detach()
-        if spec.arg.name in program.tensors
-        else own[cast("str", spec.target)]
-        for spec in exported.graph_signature.input_specs
-        if spec.kind != InputKind.USER_INPUT
-    }
+    changed = written(program)
+    held = {}
+    for node, own in program.code.held.items():
+        name = program.tensors.get(node, "")
+        value = tensors[name].detach() if name else own
+        held[node] = value.clone() if name in changed else value
+    return held
 
 
 def _widened(value: Any, dtype: torch.dtype | None) -> Any:
-    """Copy a tensor, in the floating type asked for."""
+    """Return a tensor in the floating type asked for."""
     if not isinstance(value, Tensor):
         return value
-    wide = dtype if dtype is not None and value.is_floating_point() else value.dtype
-    return value.to(wide, copy=True)
+    return value.to(dtype) if dtype is not None and value.is_floating_point() else value
 
 
 def _silence(name: str, value: Any, states: Mapping[str, Any], removed: Mask) -> Any:

@@ -1,6 +1,7 @@
 """Cutting tensors: the kept positions of a parameter or buffer, taken in place so that whatever is tied stays tied."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from niwaki.errors import SurgeryError
 from niwaki.records import Plan as PlanRecord
 from niwaki.surgery.wrappers import plain_name
 
-__all__ = ["Positions", "cut_tensors", "kept_along", "named_tensors", "removed_by", "take"]
+__all__ = ["Positions", "aliases", "cut_tensors", "kept_along", "named_tensors", "removed_by", "take"]
 
 Positions = dict[str, dict[int, list[int]]]
 """Tensor to dimension to the positions that go, increasing."""
@@ -82,6 +83,32 @@ def take(tensor: Tensor, removed: Mapping[int, Sequence[int]]) -> Tensor:
         index = torch.tensor(kept_along(tensor.shape[dim], gone), device=tensor.device)
         cut = cut.index_select(dim, index)
     return cut.contiguous(memory_format=_memory_format(tensor))
+
+
+def aliases(model: nn.Module, names: Collection[str]) -> dict[int, Any]:
+    """Return parameters and buffers that look at the memory of a model's own, so that a copy of it need not copy them.
+
+    Args:
+        model: The model; it is left as it is.
+        names: Which tensors; those of a type of their own are left out.
+
+    Returns:
+        For `copy.deepcopy`: identity of a tensor to its alias.
+
+    Examples:
+        >>> import copy
+        >>> layer = nn.Linear(2, 3)
+        >>> twin = copy.deepcopy(layer, aliases(layer, ["weight"]))
+        >>> twin.weight is layer.weight, twin.weight.data_ptr() == layer.weight.data_ptr()
+        (False, True)
+    """
+    found: dict[int, Any] = {}
+    for name, tensor in named_tensors(model).items():
+        if name in names and type(tensor) is nn.Parameter:
+            found[id(tensor)] = nn.Parameter(tensor.data, tensor.requires_grad)
+        elif name in names and type(tensor) is Tensor:
+            found[id(tensor)] = tensor.detach()
+    return found
 
 
 def cut_tensors(model: nn.Module, removed: Positions) -> set[int]:
