@@ -56,7 +56,7 @@ class NoWideCopy(TorchFunctionMode):
 
 def test_random_weights_arrive_in_the_type_of_the_parameter() -> None:
     with NoWideCopy():
-        twin = randomised(nn.Linear(3, 2), [Example(torch.zeros(1, 3))], 0)
+        twin = randomised(nn.Linear(3, 2), 0)
     assert twin.weight.dtype == torch.float32
 
 

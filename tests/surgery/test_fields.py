@@ -164,7 +164,7 @@ def test_random_weights_wake_a_dead_model() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 2, 1)).eval()
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
-    awake = randomised(model, [Example(image())], 0)
+    awake = randomised(model, 0)
     program = trace(awake, image()).programs[0]
     (first,), (last,) = answers(awake, [Example(image()), Example(-image())], program, dtype=torch.float32)
     assert (first - last).abs().max() > 0.1

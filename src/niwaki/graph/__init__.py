@@ -19,7 +19,7 @@ from niwaki.graph.origins import (
     integer_attributes,
 )
 from niwaki.graph.parts import Parts, find_parts, node_tasks
-from niwaki.graph.paths import doubled, example_from_spec, repeated
+from niwaki.graph.paths import doubled, example_from_spec
 from niwaki.graph.peephole import Shuffle, find_shuffles
 from niwaki.graph.program import Program, Traced
 from niwaki.graph.size import planned_size
@@ -65,7 +65,6 @@ __all__ = [
     "operator_name",
     "planned_layers",
     "planned_size",
-    "repeated",
     "sources",
     "trace",
     "uncounted",

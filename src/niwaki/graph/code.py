@@ -95,5 +95,3 @@ def _return_only_outputs(exported: ExportedProgram, graph: fx.Graph) -> None:
     assert isinstance(returned, tuple | list)
     kinds = [spec.kind for spec in exported.graph_signature.output_specs]
     node.args = (tuple(value for value, kind in zip(returned, kinds, strict=True) if kind == OutputKind.USER_OUTPUT),)
-
-

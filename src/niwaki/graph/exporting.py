@@ -60,14 +60,20 @@ class Exporter:
     def _weightless(self) -> Weightless:
         return Weightless(self._marked)
 
-    def misfit(self, example: Example) -> str:
-        """Call a copy of the model as it is meant to be called, and return what it raised, or nothing.
+    def fits_by_type(self, example: Example) -> bool:
+        """Tell whether inputs are numbers of the parameters' own type and device.
 
-        Shapes alone let some mistakes pass, such as inputs of another type.
+        Shapes alone, which are all that is read, let some mistakes pass, such as inputs of another type or indices that
+        are too large; such inputs can't make them.
         """
+        kinds = {(each.dtype, each.device) for each in self._model.parameters()}
+        return all(each.is_floating_point() and kinds == {(each.dtype, each.device)} for each in example.tensors())
+
+    def misfit(self, example: Example, *, training: bool = False) -> str:
+        """Call a copy of the model as it is meant to be called, and return what it raised, or nothing."""
         error: Exception | None = None
         for twin in ("_marked", "_plain"):
-            model: nn.Module = getattr(self, twin).eval()
+            model: nn.Module = getattr(self, twin).train(training)
             buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # a forward may write to them
             try:
                 with _leaving_chance_alone(device_of(model)), torch.no_grad(), quiet():
@@ -97,16 +103,24 @@ class Exporter:
 
     def _add(self, found: list[Exported], failures: list[str], example: Example, *, training: bool) -> None:
         double = training or (self._any_batch and example.batch == 1)
-        failure = ""
+        told: list[str] = []
         for inputs in [*(_doubled(example) if double else []), example]:
-            for way in self._ways:
-                try:
-                    found.append(way(inputs, training=training))
-                except Exception as error:  # noqa: BLE001  # whatever the user's forward or torch.export raises
-                    failure = failure or f"{type(error).__name__}: {_first_line(error)}"
-                else:
-                    return
-        failures.append(f"{'train' if training else 'eval'} mode of {example!r} can't be exported: {failure}")
+            read = self._read(inputs, told, training=training)
+            if read is not None:
+                found.append(read)
+                return
+        failures.append(f"{'train' if training else 'eval'} mode of {example!r} can't be exported: {told[0]}")
+
+    def _read(self, inputs: Example, told: list[str], *, training: bool) -> Exported | None:
+        """Read in the first way that succeeds; tell what the others raised."""
+        for number, way in enumerate(self._ways):
+            try:
+                return way(inputs, training=training)
+            except Exception as error:  # noqa: BLE001  # whatever the user's forward or torch.export raises
+                told.append(f"{type(error).__name__}: {_first_line(error)}")
+            if number == 0 and self.misfit(inputs, training=training):
+                break  # it can't be called so, whoever reads it
+        return None
 
     @property
     def _ways(self) -> list[Callable[..., Exported]]:

@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 from niwaki.contract import Example
 from niwaki.errors import GraphError
 
-__all__ = ["doubled", "example_from_spec", "free_batch", "repeated"]
+__all__ = ["doubled", "example_from_spec", "free_batch"]
 
 
 def doubled(example: Example) -> Example:
@@ -28,29 +28,12 @@ def doubled(example: Example) -> Example:
         >>> doubled(Example(torch.zeros(1, 3))).args[0].shape
         torch.Size([2, 3])
     """
-    return repeated(example, 2)
-
-
-def repeated(example: Example, times: int) -> Example:
-    """Return an example with its batch as many times as large.
-
-    Args:
-        example: Inputs; the batch is that of `doubled`.
-        times: How often.
-
-    Returns:
-        The inputs with each tensor of the batch's length repeated along its first dimension.
-
-    Examples:
-        >>> repeated(Example(torch.zeros(1, 3), torch.zeros(4)), 3)
-        Example(float32[3, 3], float32[4])
-    """
     size = example.batch
 
-    def many(tensor: Tensor) -> Tensor:
-        return torch.cat([tensor] * times) if tensor.ndim > 0 and tensor.shape[0] == size else tensor
+    def twice(tensor: Tensor) -> Tensor:
+        return torch.cat([tensor, tensor]) if tensor.ndim > 0 and tensor.shape[0] == size else tensor
 
-    return example.map(many)
+    return example.map(twice)
 
 
 def free_batch(model: nn.Module, example: Example) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from torch.utils import _pytree as pytree
 from niwaki.contract import Example
 from niwaki.errors import GraphError
 from niwaki.graph.code import Code
-from niwaki.graph.naming import named_tensors
 
 __all__ = ["Weightless", "record"]
 
@@ -58,7 +57,7 @@ _LIKE_FIRST = frozenset({
     *("batch_norm", "dropout", "relu", "relu6", "silu", "gelu", "hardswish", "hardsigmoid", "hardtanh", "leaky_relu"),
     *("elu", "celu", "selu", "mish", "softplus"),
 })  # fmt: skip
-"""Operators on floating point numbers that return what looks like their first argument: torch takes long to find out."""
+"""Operators that return what looks like their first argument, which torch takes long to find out."""
 
 
 def record(stand_in: Weightless, example: Example) -> Code:
@@ -122,7 +121,7 @@ class _Recorder(ProxyTorchDispatchMode):
         self.targets: dict[str, str] = {}
         self.inputs: list[str] = []
         self.owners: list[tuple[str, type]] = []
-        self._nodes: dict[int, tuple[Any, fx.Node]] = {}  # by identity: a tensor, kept alive or referred to, and its node
+        self._nodes: dict[int, tuple[Any, fx.Node]] = {}  # by identity: a tensor or a reference to it, and its node
 
     def read_tensors(self, stand_in: Weightless) -> None:
         """Make a placeholder for each parameter and buffer."""
@@ -198,7 +197,7 @@ class _Recorder(ProxyTorchDispatchMode):
                 self._nodes[id(each)] = (each, part)
 
     def _note_creation(self, node: fx.Node, found: Tensor) -> None:
-        """Remember a tensor that was made from no other: torch hands on another one unless it holds the only reference."""
+        """Remember a tensor that was made from no other; torch hands it on as it is only where nobody else holds it."""
         node.meta["val"] = found.detach()
         self._nodes[id(found)] = (weakref.ref(found), node)
 
@@ -225,10 +224,10 @@ def _like_first(func: Any, args: tuple[Any, ...]) -> Any:
 
 def _argument_names(model: nn.Module, inputs: Example) -> Any:
     """Return inputs with every leaf replaced by the name of its argument."""
-    given = inspect.signature(model.forward).bind(*inputs.args, **inputs.kwargs)
-    named = {name: pytree.tree_map(lambda _, name=name: name, value) for name, value in given.arguments.items()}
-    given.arguments.update(named)
-    return given.args, given.kwargs
+    known = list(inspect.signature(model.forward).parameters)
+    places = [known[min(place, len(known) - 1)] for place in range(len(inputs.args))]  # many may share the last name
+    args = [pytree.tree_map(lambda _, name=name: name, each) for name, each in zip(places, inputs.args, strict=True)]
+    return args, {name: pytree.tree_map(lambda _, name=name: name, each) for name, each in inputs.kwargs.items()}
 
 
 @contextmanager

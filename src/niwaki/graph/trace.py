@@ -81,8 +81,8 @@ class _Naming:
 
 
 def _both_modes(exporter: Exporter, example: Example, naming: _Naming) -> tuple[list[Program], list[str]]:
-    misfit = exporter.misfit(example)
     found, failures = exporter.both_modes(example)
+    misfit = "" if found and exporter.fits_by_type(example) else exporter.misfit(example)
     if misfit and (not found or not found[0].training):
         raise ContractError(
             f"the example does not fit the model: called with {example!r} it raises {misfit}; give inputs of the "
@@ -98,7 +98,9 @@ def _both_modes(exporter: Exporter, example: Example, naming: _Naming) -> tuple[
             code=each.code,
             example=each.example,
             training=each.training,
-            tensors={node: naming.tensors[target] for node, target in each.code.targets.items() if target in naming.tensors},
+            tensors={
+                node: naming.tensors[target] for node, target in each.code.targets.items() if target in naming.tensors
+            },
             outputs=_outputs(each.code, naming, training=each.training),
             index=naming.index,
             calls=each.calls,

@@ -181,7 +181,7 @@ def noted_calls(watch: CallWatch, graph: fx.Graph) -> Calls:
 
 
 _DROPPING = frozenset({"torchvision.ops.stochastic_depth", "timm.layers.drop", "timm.layers.norm_act"})
-"""Code that asks for the mode to drop paths or blocks at random, or to hand it to a batch norm, and for nothing else."""
+"""Code that asks for the mode only to drop paths or blocks at random, or to hand it to a batch norm."""
 
 
 def _has_two_ways(module: nn.Module) -> bool:

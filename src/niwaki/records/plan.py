@@ -218,9 +218,12 @@ class Plan(RecordBase):
             if len(group.kept) == group.size:
                 continue
             stays = set(group.kept)
+            goes = [j for j in range(group.size) if j not in stays]
+            removed: dict[int, list[int]] = {}  # pieces of one group often share their positions
             for piece in group.slices:
-                removed = [p for j, channel in enumerate(piece.positions) if j not in stays for p in channel]
-                found.setdefault((piece.tensor, piece.dim), []).extend(removed)
+                if id(piece.positions) not in removed:
+                    removed[id(piece.positions)] = [p for j in goes for p in piece.positions[j]]
+                found.setdefault((piece.tensor, piece.dim), []).extend(removed[id(piece.positions)])
         return {key: sorted(positions) for key, positions in found.items()}
 
     def why(self, name: str) -> str:

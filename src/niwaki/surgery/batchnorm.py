@@ -12,7 +12,10 @@ from torch.nn.modules.batchnorm import _NormBase
 from niwaki.contract import Example, as_examples
 from niwaki.errors import ContractError
 
-__all__ = ["reestimate_batchnorm"]
+__all__ = ["reestimate_batchnorm", "settled_statistics"]
+
+_ENOUGH = 8
+"""Values of a channel from which its mean and variance can be told."""
 
 
 def reestimate_batchnorm(model: nn.Module, batches: Iterable[Any], *, num_batches: int | None = None) -> nn.Module:
@@ -54,6 +57,27 @@ def reestimate_batchnorm(model: nn.Module, batches: Iterable[Any], *, num_batche
             "there was no batch to estimate batch norms from; an iterator that was read before is empty"
         )
     return model
+
+
+def settled_statistics(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance with which a batch norm passes a signal on, whatever its input looks like.
+
+    Args:
+        values: One input of the norm, `[batch, channels, ...]`.
+
+    Returns:
+        Each `[channels]`: of the channel's own values, where one that varies less than all do in the mean counts as
+        varying so much, since it would drown the others; of all channels alike where each has but a few values.
+
+    Examples:
+        >>> mean, var = settled_statistics(torch.tensor([[[0.0, 2.0] * 4, [1.0] * 8]]))
+        >>> mean.tolist(), [round(each, 2) for each in var.tolist()]
+        ([1.0, 1.0], [1.0, 0.5])
+    """
+    rows = values.transpose(0, 1).flatten(1)
+    few = rows.shape[1] < _ENOUGH
+    var, mean = torch.var_mean(rows.flatten()[None] if few else rows, 1, correction=0)
+    return mean.expand(len(rows)).clone(), var.clamp(min=var.mean().item() + 1e-6).expand(len(rows)).clone()
 
 
 @contextmanager

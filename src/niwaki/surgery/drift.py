@@ -50,8 +50,8 @@ def find_drift(dense: nn.Module, small: nn.Module, channels: Channels, removed: 
     """Compare the numbers that a model's code computes before and after a cut.
 
     Every number that is handed to torch is noted, of the dense model while it was read; the default scale of attention,
-    which torch takes from the width of the heads, counts as one. Where only torch's norms, dropouts and activations hand
-    over numbers, which they were given, nothing is run.
+    which torch takes from the width of the heads, counts as one. Where only torch's norms, dropouts and activations
+    hand over numbers, which they were given, nothing is run.
 
     Args:
         dense: The model before.

@@ -105,9 +105,15 @@ class Kept:
         """Return the tensor with zeros at the positions that go, also where it is infinite or not a number."""
         bits = tensor.detach().view(_BITS[tensor.element_size()])
         for number, dim in enumerate(self.touched()):
-            mask = self._mask(dim, bits)
-            bits = bits.bitwise_and_(mask) if number else bits.bitwise_and(mask)
+            bits = bits.bitwise_and_(self._mask(dim, bits)) if number else bits & self._mask(dim, bits)
         return bits.view(tensor.dtype)
+
+    def silence_(self, tensor: Tensor) -> Tensor:
+        """Write zeros into a tensor at the positions that go, and return it."""
+        bits = tensor.detach().view(_BITS[tensor.element_size()])
+        for dim in self.touched():
+            bits.bitwise_and_(self._mask(dim, bits))
+        return tensor
 
     def _mask(self, dim: int, bits: Tensor) -> Tensor:
         """Return ones in all bits of what stays; as long along short dimensions as is fast to go through."""

@@ -1,6 +1,6 @@
 """The proof of a cut: its answers are those of the dense model with the removed channels silenced."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from niwaki.contract import Example
 from niwaki.errors import SurgeryError
 from niwaki.graph import Channels, Program, operator_name
 from niwaki.surgery.compare import Agreement, agreements, vague_outputs
@@ -21,8 +20,12 @@ from niwaki.surgery.tensors import named_tensors
 __all__ = ["Candidate", "prove"]
 
 
-LARGE = 2**25
-"""Values that a program computes, above which batch norms see two draws instead of eight."""
+@dataclass(frozen=True, eq=False)
+class _Expected:
+    """What an oracle answers."""
+
+    oracle: Oracle
+    answers: list[Any]
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,20 @@ class Candidate:
     channels: Channels
     removed: Mask
     operate: Callable[[nn.Module], nn.Module]
-    weights: Mapping[str, Tensor] | None = None
+    weights: dict[str, Tensor] | None = None
 
     def silent(self, twin: nn.Module) -> dict[str, Tensor]:
-        """Return the tensors of a model like the dense one, in whose parameters what went is zero, by canonical name."""
+        """Return the tensors of a model like the dense one, whose parameters are silent, by canonical name."""
         found = {}
         for name, tensor in named_tensors(twin).items():
             stays = None if isinstance(tensor, nn.Parameter) else self.kept(name)
             found[self.channels.traced.names[name]] = stays.silence(tensor) if stays else tensor
         return found
+
+    def settle(self, statistics: Mapping[str, Tensor]) -> None:
+        """Take over statistics of batch norms into the weights."""
+        assert self.weights is not None
+        self.weights.update(statistics)
 
     def kept(self, name: str) -> Kept | None:
         """Tell what stays of a tensor of the dense model; None for one whose channels are not known."""
@@ -64,10 +72,10 @@ def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
     """Compare a cut model with the silenced dense one, on every example and mode that differs in structure.
 
     What is compared are the answers to an input drawn like the example; the example itself is run as well, to see
-    whether answers change. Pools that return indices decide near-ties as the oracle does; where float32 disagrees all the
-    same, float64 decides on devices that have it, since a comparison may fall either way. Where an output hardly
+    whether answers change. Pools that return indices decide near-ties as the oracle does; where float32 disagrees all
+    the same, float64 decides on devices that have it, since a comparison may fall either way. Where an output hardly
     depends on the input, or cut weights are zero, a comparison would prove nothing: it is made on copies of both models
-    with random weights and calibrated batch norms.
+    with random weights, whose batch norms settle on the drawn input.
 
     Args:
         candidate: The cut.
@@ -98,9 +106,7 @@ def prove(candidate: Candidate, *, seed: int = 0) -> tuple[str, ...]:
 def _prove_at_random(candidate: Candidate, programs: list[Program], seed: int) -> list[str]:
     if not programs:
         return []
-    draws = 2 if any(map(_large, programs)) else 8
-    examples = [each.example for each in programs]
-    twin = randomised(candidate.dense, examples, seed, draws=draws, kept=candidate.kept)
+    twin = randomised(candidate.dense, seed, kept=candidate.kept)
     again = replace(candidate, dense=twin, small=candidate.operate(twin), weights=candidate.silent(twin))
     notes = []
     for program in programs:
@@ -128,8 +134,27 @@ class _Rehearsal:
         wide = any(tensor.dtype == torch.float64 for tensor in weights)
         self._may_widen = not wide and has_float64(weights)
         self._dtype = torch.float64 if wide else torch.float32
+        self._expected = None if candidate.weights is None else self._settled()
         self._answers = answers(candidate.small, self._inputs, program, dtype=self._dtype)
         self.vague = vague_outputs(program, self._answers)
+
+    def _settled(self) -> _Expected:
+        """Let the batch norms of random weights settle, in the oracle and then in the cut model."""
+        expected = self._expect(self._dtype, settle=True)
+        tensors = named_tensors(self._candidate.small)
+        for name, value in expected.oracle.settled.items():
+            stays = self._candidate.kept(name)
+            tensors[name].copy_(value if stays is None else stays.restrict(value))
+        self._candidate.settle(expected.oracle.settled)
+        return expected
+
+    def _expect(self, dtype: torch.dtype, *, settle: bool = False) -> _Expected:
+        candidate = self._candidate
+        oracle = Oracle(
+            self._program, candidate.channels, candidate.removed, silent=candidate.weights, dtype=dtype, settle=settle
+        )
+        with seeded(candidate.small):
+            return _Expected(oracle, oracle.answers(self._inputs[0]))
 
     def compare(self) -> None:
         """Compare in float32 and, where that disagrees and the device has it, in float64."""
@@ -148,21 +173,13 @@ class _Rehearsal:
         )
 
     def _agreements(self, dtype: torch.dtype) -> list[Agreement]:
-        candidate, program = self._candidate, self._program
-        oracle = Oracle(program, candidate.channels, candidate.removed, silent=candidate.weights, dtype=dtype)
-        with seeded(candidate.small):
-            expected = oracle.answers(self._inputs[0])
-        known = dtype == self._dtype and not oracle.choices
-        if known:
-            return agreements(program, expected, self._answers[0])
-        (given,) = answers(candidate.small, self._inputs[:1], program, dtype=dtype, choices=oracle.choices)
-        return agreements(program, expected, given)
-
-
-def _large(program: Program) -> bool:
-    """Tell whether one run of the dense program takes seconds: then batch norms are calibrated on fewer draws."""
-    values = (node.meta.get("val") for node in program if node.op == "call_function")
-    return sum(value.numel() for value in values if isinstance(value, Tensor)) > LARGE
+        first = dtype == self._dtype
+        expected = self._expected if first and self._expected else self._expect(dtype)
+        choices = expected.oracle.choices
+        if first and not choices:
+            return agreements(self._program, expected.answers, self._answers[0])
+        (given,) = answers(self._candidate.small, self._inputs[:1], self._program, dtype=dtype, choices=choices)
+        return agreements(self._program, expected.answers, given)
 
 
 def _worth_proving(programs: tuple[Program, ...]) -> list[Program]:

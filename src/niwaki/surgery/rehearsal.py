@@ -2,19 +2,17 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
 from niwaki.errors import SurgeryError
-from niwaki.graph import Program, repeated, written
-from niwaki.surgery.batchnorm import reestimate_batchnorm
+from niwaki.graph import Program, written
 from niwaki.surgery.chance import WithoutChance
 from niwaki.surgery.kept import Kept
 from niwaki.surgery.tensors import aliases
@@ -148,23 +146,14 @@ def draw(example: Example, seed: int) -> Example:
     return example.map(like)
 
 
-def randomised(
-    model: nn.Module,
-    examples: Sequence[Example],
-    seed: int,
-    *,
-    draws: int = 8,
-    kept: Callable[[str], Kept | None] = lambda _: None,
-) -> nn.Module:
-    """Return a copy of a model whose outputs depend on its inputs: random weights, batch norms calibrated on draws.
+def randomised(model: nn.Module, seed: int, *, kept: Callable[[str], Kept | None] = lambda _: None) -> nn.Module:
+    """Return a copy of a model with random weights; its outputs depend on its inputs once its batch norms settled.
 
     Args:
         model: Any model; it is left as it is.
-        examples: What its inputs look like, one for each path.
-        seed: Seed of weights and draws.
-        draws: How often each example's batch stands in the batch that the batch norms see.
-        kept: Tells what will stay of a parameter, by name. What will go is zero, so that the norms see what they will
-            see; what stays is drawn so large that its signal does not fade from layer to layer in a deep network.
+        seed: Seed of the weights.
+        kept: Tells what will stay of a parameter, by name. What will go is zero, and what stays is drawn so large that
+            its signal does not fade from layer to layer in a deep network.
 
     Returns:
         The copy: weights are normal with deviation 1.4 / sqrt(fan in that stays), scales uniform in [0.5, 1.5].
@@ -175,11 +164,8 @@ def randomised(
         if parameter.is_floating_point():
             stays = kept(name)
             values = _random(name, parameter, _fan_in(parameter, stays), generator).to(parameter)
-            made[id(parameter)] = nn.Parameter(stays.silence(values) if stays else values, parameter.requires_grad)
-    twin = copy.deepcopy(model, made)
-    if any(isinstance(module, _NormBase) and module.track_running_stats for module in twin.modules()):
-        reestimate_batchnorm(twin, [draw(repeated(each, draws), seed + 1) for each in examples])
-    return twin
+            made[id(parameter)] = nn.Parameter(stays.silence_(values) if stays else values, parameter.requires_grad)
+    return copy.deepcopy(model, made)
 
 
 def _fan_in(weight: Tensor, kept: Kept | None) -> float:
@@ -192,17 +178,17 @@ def _fan_in(weight: Tensor, kept: Kept | None) -> float:
 
 def _random(name: str, parameter: Tensor, fan: float, generator: torch.Generator) -> Tensor:
     if parameter.ndim > 1:
-        return _normal(parameter.shape, generator).mul_(1.4 / math.sqrt(fan))
+        return _normal(parameter.shape, 1.4 / math.sqrt(fan), generator)
     if name.endswith("bias"):
         return 0.2 * torch.randn(parameter.shape, generator=generator)
     return 0.5 + torch.rand(parameter.shape, generator=generator)
 
 
-def _normal(shape: torch.Size, generator: torch.Generator) -> Tensor:
+def _normal(shape: torch.Size, deviation: float, generator: torch.Generator) -> Tensor:
     """Draw normal numbers; where there are many, as many as `BLOCK` over and over, so that no two rows are the same."""
     values = torch.empty(shape)
     flat = values.flatten()
-    block = torch.randn(min(BLOCK, flat.numel()), generator=generator)
+    block = torch.randn(min(BLOCK, flat.numel()), generator=generator).mul_(deviation)
     for piece in flat.split(BLOCK):
         piece.copy_(block[: piece.numel()])
     return values

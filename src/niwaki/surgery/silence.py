@@ -14,7 +14,8 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from niwaki.contract import Example
-from niwaki.graph import Channels, Program, operator_name, written
+from niwaki.graph import Channels, Program, arguments_of, operator_name, written
+from niwaki.surgery.batchnorm import settled_statistics
 from niwaki.surgery.kept import Kept, Mask, labels_of
 from niwaki.surgery.operators import RULES, Step
 
@@ -77,6 +78,7 @@ class Oracle:
         tensors: Values of the parameters and buffers by canonical name; the model's own by default. None is changed.
         silent: The same, where the channels that go are zero already.
         dtype: Floating type to compute in; that of the tensors by default.
+        settle: Whether batch norms in eval mode take their statistics from what they are given first (`settled`).
     """
 
     def __init__(
@@ -88,17 +90,23 @@ class Oracle:
         tensors: Mapping[str, Tensor] | None = None,
         silent: Mapping[str, Tensor] | None = None,
         dtype: torch.dtype | None = None,
+        settle: bool = False,
     ) -> None:
         states = channels.values[channels.traced.programs.index(program)]
         self._program = program
         self._dtype = dtype
-        self._interpreter = _Silenced(program, states, removed, dtype, silent=silent is not None)
+        self._interpreter = _Silenced(program, _Silence(states, removed, dtype, silent is not None, settle))
         self._held = _held(program, silent or tensors or own_tensors(program))
 
     @property
     def choices(self) -> list[Tensor]:
         """The indices that pools chose in the last run, in order, among the positions that stay."""
         return list(self._interpreter.choices)
+
+    @property
+    def settled(self) -> dict[str, Tensor]:
+        """Statistics that batch norms took, by canonical name."""
+        return {self._program.tensors[name]: value for name, value in self._interpreter.settled.items()}
 
     @torch.no_grad()
     def answers(self, inputs: Example) -> list[Any]:
@@ -152,48 +160,70 @@ def _writable(program: Program, name: str, value: Any) -> Any:
     return value if parameter or not isinstance(value, Tensor) else value.clone()
 
 
+@dataclass(frozen=True, eq=False)
+class _Silence:
+    """Which channels of a program go, in which type it runs, and what was or is to be done to its tensors."""
+
+    states: Mapping[str, Any]
+    removed: Mask
+    dtype: torch.dtype | None
+    silent: bool
+    settle: bool
+
+
 class _Silenced(fx.Interpreter):
     """Runs the nodes one by one; those that `RULES` names are computed over the positions that stay.
 
     A parameter or buffer is silenced when it is first read, so that there are never many silenced ones at once.
     """
 
-    def __init__(
-        self, program: Program, states: Mapping[str, Any], removed: Mask, dtype: torch.dtype | None, *, silent: bool
-    ) -> None:
+    def __init__(self, program: Program, how: _Silence) -> None:
         super().__init__(program.code.root, graph=program.graph)
         self.choices: list[Tensor] = []
-        self._states = states
-        self._removed = removed
-        self._dtype = dtype
+        self.settled: dict[str, Tensor] = {}
         self._held = frozenset(program.code.held)
-        self._silent = silent
+        self._how = how
 
     def run_node(self, n: fx.Node) -> Any:
         if n.op == "placeholder":
             value = super().run_node(n)
             return _Held(value) if n.name in self._held else value
+        if self._how.settle and n.op == "call_function" and operator_name(n) == "batch_norm":
+            self._settle(arguments_of(n))
         for source in n.all_input_nodes:
             if isinstance(held := self.env[source], _Held):
-                value = _widened(held.value, self._dtype)
-                self.env[source] = value if self._silent else _silence(source.name, value, self._states, self._removed)
+                self.env[source] = self._ready(source, held.value)
         if n.op != "call_function":
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
-        if self._dtype is not None:
+        if self._how.dtype is not None:
             args, kwargs = pytree.tree_map(self._wider, (args, kwargs))
         rule = RULES.get(operator_name(n)) if hasattr(n.target, "_schema") else None
         if rule is None:
             return cast("Callable[..., Any]", n.target)(*args, **kwargs)
         return rule(Step(n, args, kwargs, self._kept, self.choices.append))
 
+    def _ready(self, source: fx.Node, value: Any) -> Any:
+        if source.name in self.settled:
+            return self.settled[source.name]
+        wide = _widened(value, self._how.dtype)
+        if self._how.silent or not isinstance(wide, Tensor):
+            return wide
+        return Kept(labels_of(self._how.states.get(source.name), wide.ndim), self._how.removed).silence(wide)
+
+    def _settle(self, arguments: Mapping[str, Any]) -> None:
+        """Let a batch norm take its statistics from its input, unless it has done so or is in train mode."""
+        names = [getattr(arguments[name], "name", "") for name in ("running_mean", "running_var")]
+        if not arguments["training"] and set(names) <= self._held - self.settled.keys():
+            self.settled.update(zip(names, settled_statistics(self.env[arguments["input"]]), strict=True))
+
     def _wider(self, value: Any) -> Any:
-        return self._dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
+        return self._how.dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
 
     def _kept(self, node: fx.Node) -> Kept:
         value = node.meta.get("val")
         rank = value.ndim if isinstance(value, Tensor) else 0
-        return Kept(labels_of(self._states.get(node.name), rank), self._removed)
+        return Kept(labels_of(self._how.states.get(node.name), rank), self._how.removed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,9 +249,3 @@ def _widened(value: Any, dtype: torch.dtype | None) -> Any:
     if not isinstance(value, Tensor):
         return value
     return value.to(dtype) if dtype is not None and value.is_floating_point() else value
-
-
-def _silence(name: str, value: Any, states: Mapping[str, Any], removed: Mask) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    return Kept(labels_of(states.get(name), value.ndim), removed).silence(value)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -59,8 +60,10 @@ def kept_along(size: int, removed: Iterable[int]) -> list[int]:
         >>> kept_along(5, [0, 3])
         [1, 2, 4]
     """
-    gone = set(removed)
-    return [position for position in range(size) if position not in gone]
+    stays = np.ones(size, dtype=np.bool_)
+    stays[list(removed)] = False
+    found: list[int] = np.flatnonzero(stays).tolist()
+    return found
 
 
 def take(tensor: Tensor, removed: Mapping[int, Sequence[int]]) -> Tensor:
