@@ -38,7 +38,8 @@ QUICK_TIMM = ("vit_tiny_patch16_224", "levit_128s+heads", "hrnet_w18_small+heads
 
 COLUMNS = {
     "groups": "groups", "form": "comes as", "module": "modules", "graph": "graph", "shapes": "shapes",
-    "proved": "proved", "backward": "backward", "left": "left", "seconds": "s: read, choose, cut", "peak_mb": "MB",
+    "proved": "proved", "as_exported": "as exported", "backward": "backward", "left": "left",
+    "seconds": "s: read, choose, cut", "unproved_seconds": "s: cut unproved", "peak_mb": "MB",
     "peer": "Torch-Pruning", "peer_left": "left", "peer_seconds": "s",
 }  # fmt: skip
 
@@ -142,12 +143,14 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[str]:
         own = [row for row in rows if row["network"].startswith(f"{kind}/") and not row.get("missing")]
         both = [row for row in own if row.get("proved") == "yes" and row.get("peer") == "right"]
         ours, theirs = sum(sum(row["seconds"]) for row in both), sum(row["peer_seconds"] for row in both)
+        bare = sum(sum(row["seconds"][:2]) + row["unproved_seconds"] for row in both)
         lines.append(
-            f"{kind}: {len(own)} measured; proved {_count(own, 'proved')}, as the user's own class "
+            f"{kind}: {len(own)} measured; read as torch.export reads {_count(own, 'as_exported')}; proved "
+            f"{_count(own, 'proved')}, as the user's own class "
             f"{sum(row.get('form') == 'module' for row in own)}, shapes kept {_count(own, 'shapes')}; Torch-Pruning "
             f"runs on {sum('peer_left' in row and 'peer_seconds' in row for row in own)}, keeps the outputs of "
             f"{sum(row.get('peer') == 'right' for row in own)}; over the {len(both)} both can do {ours:.0f} s against "
-            f"{theirs:.0f} s"
+            f"{theirs:.0f} s, {bare:.0f} s without proofs"
         )
     return lines
 

@@ -16,6 +16,8 @@ import coverage_models
 from niwaki.contract import as_examples, describe_example
 from niwaki.errors import NiwakiError
 from niwaki.graph import Channels, find_channels, trace
+from niwaki.graph.code import Code, from_exported
+from niwaki.quiet import quiet
 from niwaki.records import GroupPlan
 from niwaki.surgery import Plan, cut, plans_of
 
@@ -61,12 +63,45 @@ def measure(name: str) -> dict[str, Any]:
         "seconds": [b - a for a, b in pairwise(marks)],
         "shapes": "yes" if shapes(model, example) == shapes(small, example) else "no",
         "backward": "yes" if _learns(small, example) else "no",
+        "unproved_seconds": _unproved_seconds(model, plan, channels),
+        "as_exported": "yes" if _as_exported(model, example, channels) else "no",
     }
     row[told.form] = "yes"
     if told.form == "module":
         row |= _as_graph(model, example, channels)
     row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return row
+
+
+def _unproved_seconds(model: nn.Module, plan: Plan, channels: Channels) -> float:
+    """Measure the cut without its proof, which the peer has none of."""
+    began = time.process_time()
+    cut(model, plan, channels=channels, verify=False)
+    return time.process_time() - began
+
+
+def _as_exported(model: nn.Module, example: Any, channels: Channels) -> bool:
+    """Tell whether what was read in eval mode is what ``torch.export`` reads, but for checks that this adds."""
+    (inputs,) = as_examples(example)
+    try:
+        with quiet():
+            exported = torch.export.export(model.eval(), inputs.args, inputs.kwargs, strict=False)
+    except Exception:  # noqa: BLE001 - whatever it can't read
+        return False
+    return _operators(channels.traced.programs[0].code) == _operators(from_exported(exported))
+
+
+def _operators(code: Code) -> list[tuple[str, list[Any]]]:
+    """Return the operators of a program in order, each with where its tensors come from."""
+    places: dict[Any, Any] = {}
+    found = []
+    for node in code.graph.nodes:
+        if node.op == "placeholder":
+            places[node] = code.targets.get(node.name, "constant" if node.name in code.held else "input")
+        elif node.op != "get_attr" and "_assert_tensor_metadata" not in str(node.target):
+            found.append((str(node.target), [places[source] for source in node.all_input_nodes]))
+            places[node] = len(found)
+    return found
 
 
 def _as_graph(model: nn.Module, example: Any, channels: Channels) -> dict[str, Any]:
