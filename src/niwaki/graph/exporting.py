@@ -95,7 +95,7 @@ class Exporter:
         """
         found: list[Exported] = []
         failures: list[str] = []
-        with mode_readers() as readers:
+        with mode_readers(drops_paths=self._any_batch) as readers:
             self._add(found, failures, example, training=False)
         if readers or failures:
             self._add(found, failures, example, training=True)

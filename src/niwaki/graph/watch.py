@@ -194,11 +194,15 @@ def _has_two_ways(module: nn.Module) -> bool:
 
 
 @contextmanager
-def mode_readers() -> Iterator[set[str]]:
-    """Note whose code asks for the mode of a module, torch's own layers and those that drop paths apart.
+def mode_readers(*, drops_paths: bool = False) -> Iterator[set[str]]:
+    """Note whose code asks for the mode of a module, torch's own layers apart.
 
     Where nobody does, train mode differs from eval mode in nothing but batch norms and dropouts. Torch's layers that
     differ in more count as code that asks.
+
+    Args:
+        drops_paths: Whether layers that only drop paths or blocks at random in train mode count as well: which channels
+            belong together does not depend on it, what the program does in train mode does.
 
     Yields:
         Names of the Python modules whose code read ``training``.
@@ -214,7 +218,7 @@ def mode_readers() -> Iterator[set[str]]:
 
     def read(module: nn.Module) -> bool:
         asking = str(sys._getframe(1).f_globals.get("__name__"))  # noqa: SLF001 - there is no other way to know who asks
-        known = asking.partition(".")[0] == "torch" or asking in _DROPPING
+        known = asking.partition(".")[0] == "torch" or (asking in _DROPPING and not drops_paths)
         if not known or _has_two_ways(module):
             readers.add(asking)
         mode: bool = module.__dict__["training"]

@@ -173,9 +173,9 @@ def operate(
     Raises:
         SurgeryError: When the model can't be copied, or does not have what is to be cut.
     """
-    rescaled = {each.tensor for each in rescales}
+    replaced = {name for name, dims in removed.items() if dims} - {each.tensor for each in rescales}
     try:
-        small = copy.deepcopy(model, aliases(model, removed.keys() - rescaled))
+        small = copy.deepcopy(model, aliases(model, replaced))
     except Exception as error:
         raise SurgeryError(
             f"the model can't be copied ({type(error).__name__}: {error}); keep only tensors made by the user, modules "

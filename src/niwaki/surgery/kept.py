@@ -103,6 +103,8 @@ class Kept:
 
     def silence(self, tensor: Tensor) -> Tensor:
         """Return the tensor with zeros at the positions that go, also where it is infinite or not a number."""
+        if tensor.is_complex():
+            return torch.view_as_complex(self.silence(torch.view_as_real(tensor)))
         bits = tensor.detach().view(_BITS[tensor.element_size()])
         for number, dim in enumerate(self.touched()):
             bits = bits.bitwise_and_(self._mask(dim, bits)) if number else bits & self._mask(dim, bits)

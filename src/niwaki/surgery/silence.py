@@ -182,6 +182,7 @@ class _Silenced(fx.Interpreter):
         self.choices: list[Tensor] = []
         self.settled: dict[str, Tensor] = {}
         self._held = frozenset(program.code.held)
+        self._named = frozenset(program.tensors)
         self._how = how
 
     def run_node(self, n: fx.Node) -> Any:
@@ -214,7 +215,7 @@ class _Silenced(fx.Interpreter):
     def _settle(self, arguments: Mapping[str, Any]) -> None:
         """Let a batch norm take its statistics from its input, unless it has done so or is in train mode."""
         names = [getattr(arguments[name], "name", "") for name in ("running_mean", "running_var")]
-        if not arguments["training"] and set(names) <= self._held - self.settled.keys():
+        if not arguments["training"] and set(names) <= self._named - self.settled.keys():
             self.settled.update(zip(names, settled_statistics(self.env[arguments["input"]]), strict=True))
 
     def _wider(self, value: Any) -> Any:
