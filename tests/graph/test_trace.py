@@ -307,3 +307,25 @@ def test_an_example_is_drawn_from_its_description() -> None:
 def test_a_description_that_is_none_is_refused() -> None:
     with pytest.raises(GraphError, match="this describes no example"):
         example_from_spec({"args": [7], "kwargs": {}}, seed=0)
+
+
+def code_of(module: str, text: str) -> type[nn.Module]:
+    """Define a layer as if it stood in a module of that name."""
+    names: dict[str, Any] = {"__name__": module, "nn": nn, "torch": torch}
+    exec(text, names)
+    made: type[nn.Module] = names["Layer"]
+    return made
+
+
+DROPS = """
+class Layer(nn.Module):
+    def forward(self, x):
+        return x * torch.empty(x.shape[0], 1).bernoulli_(0.5) if self.training else x
+"""
+
+
+@pytest.mark.parametrize(("module", "modes"), [("timm.layers.drop", [False]), ("mine.drop", [False, True])])
+def test_layers_known_to_drop_paths_need_no_train_mode(module: str, modes: list[bool]) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), code_of(module, DROPS)(), nn.Linear(4, 2))
+    assert [each.training for each in trace(model, X).programs] == modes
+    assert [each.training for each in trace(model, X, any_batch=True).programs] == [False, True]

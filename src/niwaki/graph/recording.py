@@ -224,7 +224,8 @@ def _like_first(func: Any, args: tuple[Any, ...]) -> Any:
 
 def _argument_names(model: nn.Module, inputs: Example) -> Any:
     """Return inputs with every leaf replaced by the name of its argument."""
-    known = list(inspect.signature(model.forward).parameters)
+    parameters = inspect.signature(model.forward).parameters.values()
+    known = [each.name for each in parameters if each.kind not in {each.KEYWORD_ONLY, each.VAR_KEYWORD}]
     places = [known[min(place, len(known) - 1)] for place in range(len(inputs.args))]  # many may share the last name
     args = [pytree.tree_map(lambda _, name=name: name, each) for name, each in zip(places, inputs.args, strict=True)]
     return args, {name: pytree.tree_map(lambda _, name=name: name, each) for name, each in inputs.kwargs.items()}
