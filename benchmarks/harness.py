@@ -1,4 +1,7 @@
-"""What every benchmark shares: cells that are cached when done, a table that shows what is missing, a record."""
+"""What every benchmark shares: cells that are cached when done, a table that shows what is missing, a record.
+
+A record is completed piece by piece: what this code has not measured stays in it as an earlier commit left it.
+"""
 
 import argparse
 import hashlib
@@ -51,8 +54,8 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def figures(self) -> dict[str, Any] | None:
-        """Return what was measured, or None where nothing was yet."""
-        found = _cached(self)
+        """Return what was measured, by this code or else by that of the record, or None where nothing was yet."""
+        found = _found(self)
         return found and found["figures"]
 
 
@@ -86,23 +89,24 @@ class Benchmark:
         asked = parser.parse_args()
         wanted = set(asked.part) | (set(self.quick) if asked.quick else set()) | (set(parts) if asked.full else set())
         chosen = [cell for cell in self.cells if cell.part in wanted and asked.only in str(cell.settings)]
-        _measure_all([cell for cell in chosen if cell.figures() is None], asked.jobs)
+        _measure_all([cell for cell in chosen if not _cached(cell)], asked.jobs)
         for part in parts:
             self._print(part)
         self._write(self.summary() if self.summary else {})
 
     def _print(self, part: str) -> None:
         cells = [cell for cell in self.cells if cell.part == part]
-        if not any(_cached(cell) for cell in cells):
+        if not any(_found(cell) for cell in cells):
             Console().print(f"{self.name}: {part}: none of {len(cells)} cells was measured", highlight=False)
             return
         table = Table(title=f"{self.name}: {part}", title_justify="left")
         settings = list(dict.fromkeys(key for cell in cells for key in cell.settings))
-        for name in (*settings, *self.columns[part]):
+        for name in (*settings, *self.columns[part], "commit"):
             table.add_column(name, justify="left" if name in settings else "right", overflow="fold")
         for cell in cells:
-            found = _cached(cell)
+            found = _found(cell)
             shown = [_text(found["figures"].get(name)) if found else "missing" for name in self.columns[part]]
+            shown.append(found["commit"] if found else "")
             table.add_row(*(escape(str(cell.settings.get(name, ""))) for name in settings), *map(escape, shown))
         console = Console()
         (console if console.is_terminal else Console(width=180)).print(table)
@@ -110,9 +114,9 @@ class Benchmark:
     def _write(self, summary: dict[str, str]) -> None:
         for title, text in summary.items():
             Console().print(f"{title}: {text}", highlight=False, markup=False)
-        begun = {cell.part for cell in self.cells if _cached(cell)}
+        begun = {cell.part for cell in self.cells if _found(cell)}
         rows = [
-            {"part": cell.part, "settings": cell.settings, **(_cached(cell) or {"figures": None})}
+            {"part": cell.part, "settings": cell.settings, **(_found(cell) or {"figures": None})}
             for cell in self.cells
             if cell.part in begun
         ]
@@ -175,6 +179,27 @@ def _cached(cell: Cell) -> dict[str, Any] | None:
     path = CACHE / f"{cell.key}.json"
     found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     return found
+
+
+def _found(cell: Cell) -> dict[str, Any] | None:
+    """Return what this code measured, or else what the record holds; the commit beside it tells which."""
+    return _cached(cell) or _recorded().get(_identity(cell.part, cell.settings))
+
+
+@cache
+def _recorded() -> dict[str, dict[str, Any]]:
+    """Read the record of the script that runs, as it lies there at the beginning."""
+    path = RECORDS / f"{Path(str(sys.modules['__main__'].__file__)).stem}.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
+    return {
+        _identity(row["part"], row["settings"]): {key: row[key] for key in ("figures", "commit", "environment")}
+        for row in rows
+        if row["figures"] is not None
+    }
+
+
+def _identity(part: str, settings: dict[str, Any]) -> str:
+    return json.dumps([part, settings], sort_keys=True)
 
 
 def _measure_all(cells: list[Cell], jobs: int) -> None:
