@@ -208,7 +208,7 @@ def _flag(gains: Gains, arm: tuple[str, str], macs: float) -> str:
 
 def _alike(gains: Gains) -> str:
     pairs = {
-        f"{one}-{other} at {macs:g}": gains.difference((arm, one), (arm, other), macs)
+        f"{arm} {one}-{other} at {macs:g}": gains.difference((arm, one), (arm, other), macs)
         for arm in ("iterative", "retrain")
         for macs in gains.budgets
         for one, other in combinations(JUDGES, 2)

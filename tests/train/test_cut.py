@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader
 from niwaki.contract import Example
 from niwaki.files import load
 from niwaki.methods.base import Method, Run, Stage
+from niwaki.methods.chain import Chain
 from niwaki.methods.prune import StructuredPruning
+from niwaki.methods.sparse import DynamicSparse
 from niwaki.records import Compression, RecordBase
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of, reestimate_batchnorm
@@ -246,3 +248,31 @@ def test_every_cut_leaves_a_model_and_a_row(net: nn.Module, tasks: list[Task], s
         assert plan.reached == cut.reached
     assert [cut.file for cut in plain.cuts] == ["", ""]
     assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), fitted.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("then", ["finetune", "retrain"])
+def test_random_weights_get_a_schedule_of_their_own(
+    net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path, read_rows: Rows, then: Any
+) -> None:
+    method = ROUNDS.model_copy(update={"then": then})
+    training = Training(steps=20, **PLAIN)
+    fit(net, tasks, squares, training=training, method=method, out=tmp_path)
+    steps = [row for row in read_rows(tmp_path / "metrics.jsonl") if row["kind"] == "step"]
+    last = method.moments(20)[-1]
+    begun = last if then == "retrain" else 0
+    expected = [lr_factor(step, 20, training) for step in range(last)]
+    expected += [lr_factor(step - begun, 20 - begun, training) for step in range(last, 20)]
+    assert [row["lr"] for row in steps] == pytest.approx([1e-2 * factor for factor in expected])
+
+
+def test_a_chain_tells_where_its_weights_began(net: nn.Module, tasks: list[Task], squares: Any) -> None:
+    method = Chain([ROUNDS.model_copy(update={"then": "retrain"}), DynamicSparse(density=0.5)])
+    model, run = method.start(net, squares[0][0][None], tasks, steps=40)
+    optimizer = torch.optim.SGD(run.parameter_groups(model, lr=0.0))
+    told = []
+    for _ in range(40):
+        told.append(run.begun)
+        model = run.after_step(model, optimizer)
+    last = ROUNDS.moments(method.lengths(40)[0])[-1]
+    assert told == [0] * last + [last] * (40 - last)
+    assert method.lengths(40)[0] < 40

@@ -50,6 +50,14 @@ class Run:
         return True
 
     @property
+    def begun(self) -> int:
+        """After how many of its steps the weights at hand began at random: 0 unless the method has put such in place.
+
+        A learning-rate schedule begins anew there, with its warm-up, over the steps that are left.
+        """
+        return 0
+
+    @property
     def masks(self) -> Mapping[str, Tensor]:
         """The masks of a sparse model: name of a parameter to bools of its shape; False marks a weight held at zero.
 

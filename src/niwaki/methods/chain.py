@@ -212,6 +212,11 @@ class _ChainRun(Run):
         return self.current.settled and len(self.runs) == len(self.parts.methods)
 
     @property
+    def begun(self) -> int:
+        starts = [0, *accumulate(self.parts.lengths)]
+        return max((starts[i] + run.begun for i, run in enumerate(self.runs) if run.begun), default=0)
+
+    @property
     def masks(self) -> Mapping[str, Tensor]:
         return self.current.masks
 

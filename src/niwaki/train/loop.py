@@ -65,7 +65,8 @@ class Loop:
             TrainingError: When a loss or a gradient is NaN or infinite.
         """
         trainee, optimizer = self.trainee, self.trainee.optimizer
-        set_lr(optimizer, lr_factor(self.step, self.total, self.training))
+        begun = trainee.run.begun
+        set_lr(optimizer, lr_factor(self.step - begun, self.total - begun, self.training))
         batches = [self._read(each) for each in raw]
         self._mask_balancer()
         losses, extras = self._accumulate(batches)

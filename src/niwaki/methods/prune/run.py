@@ -62,6 +62,12 @@ class PruningRun(Run):
         self._calibration: Calibration | None = None
         self._thawed: tuple[str, ...] = ()
         self._watching = False
+        self._begun = 0
+
+    @property
+    def begun(self) -> int:
+        """The step after which the small network was built anew, once it was."""
+        return self._begun
 
     @property
     def settled(self) -> bool:
@@ -147,15 +153,16 @@ class PruningRun(Run):
         return unwrap(model)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the step, the rounds done, their plans as JSON, the dense model's size, and what was gathered."""
+        """Return the steps and rounds done, where weights began, plans as JSON, the dense size, what was gathered."""
         dense = None if self.dense is None else self.dense.to_json()
         evidence = None if self.settled or self._evidence is None else self._evidence.state_dict()
         plans = [plan.to_json() for plan in self.plans]
-        return {"step": self.step, "done": self.done, "plans": plans, "dense": dense, "evidence": evidence}
+        told = {"step": self.step, "done": self.done, "begun": self._begun}
+        return {**told, "plans": plans, "dense": dense, "evidence": evidence}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a saved state; the model has to have the shape it had then, as `resume` gives it."""
-        self.step, self.done = int(state["step"]), int(state["done"])
+        self.step, self.done, self._begun = int(state["step"]), int(state["done"]), int(state.get("begun", 0))
         self.plans = [Plan.from_json(text) for text in state["plans"]]
         self._texts = tuple(plan.to_json() for plan in self.plans)
         self.dense = None if state["dense"] is None else Dense.from_json(state["dense"])
@@ -242,6 +249,7 @@ class PruningRun(Run):
         self._thawed, self._calibration = (), None
         if not self.method.restarts:
             return small
+        self._begun = self.step
         fresh = built_anew(small, self.method.build, self.method.seed)
         self._texts = recall(fresh)[len(recall(fresh)) - len(self._texts) :]
         if optimizer is not None:
