@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules import module as torch_module
 
 from niwaki.contract import Example, as_examples
-from niwaki.errors import GraphError
+from niwaki.errors import ContractError, GraphError
 from niwaki.graph import arguments_of, find_channels, trace
 from niwaki.graph.code import Code
 from niwaki.graph.exporting import Exported, Exporter
@@ -78,6 +78,10 @@ def both_ways(model: nn.Module, example: Example, *, training: bool) -> tuple[Ex
     return exporter._recorded(inputs, training=training), exporter._exported(inputs, training=training)
 
 
+def recorded(model: nn.Module, example: Example) -> Code:
+    return record(model, Weightless(model), example)
+
+
 NETWORKS: dict[str, tuple[nn.Module, Any]] = {
     "everything": (Everything(), nets.image()),
     "residual": (nets.Residual(), nets.image()),
@@ -138,7 +142,7 @@ def test_the_code_can_be_run_and_computes_what_the_model_does() -> None:
 
 
 def test_a_shape_that_changes_in_place_is_kept_from_before() -> None:
-    code = record(Weightless(Everything()), Example(nets.image()))
+    code = recorded(Everything(), Example(nets.image()))
     shapes = {node.name: tuple(node.meta["val"].shape) for node in code.graph.nodes if "view" in node.name}
     assert shapes == {"view": (1, 8, 1, 1)}
 
@@ -149,7 +153,7 @@ def test_inputs_bear_the_names_of_their_arguments() -> None:
             return x + more[0] + more[1] + side["a"]
 
     x = torch.zeros(1)
-    code = record(Weightless(Inputs()), Example(x, x, x, side={"a": x}))
+    code = recorded(Inputs(), Example(x, x, x, side={"a": x}))
     assert code.inputs == ("x", "more", "more_1", "side")
 
 
@@ -160,10 +164,10 @@ def test_nothing_is_left_behind() -> None:
 
     for model, error in ((Everything(), None), (Failing(), ValueError)):
         if error is None:
-            record(Weightless(model), Example(nets.image()))
+            recorded(model, Example(nets.image()))
         else:
             with pytest.raises(error, match="not today"):
-                record(Weightless(model), Example(nets.image()))
+                recorded(model, Example(nets.image()))
         assert not torch_module._global_forward_hooks
         assert not torch_module._global_forward_pre_hooks
         assert (torch.ones(2) + 1).tolist() == [2, 2]
@@ -194,7 +198,7 @@ def test_a_tensor_made_past_the_operators_is_refused() -> None:
             return made
 
     with pytest.raises(GraphError, match="made past torch's operators"):
-        record(Weightless(Past()), Example(torch.zeros(3)))
+        recorded(Past(), Example(torch.zeros(3)))
 
 
 def test_a_model_that_does_not_fit_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,3 +221,68 @@ def test_a_model_that_does_not_fit_is_not_exported(monkeypatch: pytest.MonkeyPat
 )
 def test_only_numbers_of_the_parameters_type_fit_by_type(example: Example, fits: bool) -> None:
     assert Exporter(nn.Linear(3, 2), any_batch=False).fits_by_type(example) is fits
+
+
+class Caching(nn.Module):
+    """Keeps a table in an attribute, as long as the longest input so far; asks for its mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: Any = None
+        self.first, self.last = nn.Linear(3, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.table is None or len(self.table) < x.shape[1]:
+            self.table = torch.arange(float(x.shape[1]))[:, None]
+        y = self.first(x) + self.table[: x.shape[1]]
+        answer: Tensor = self.last(y * 2 if self.training else y)
+        return answer
+
+
+def test_what_a_forward_keeps_is_not_there_for_the_next_reading() -> None:
+    model = Caching()
+    traced = trace(model, [torch.rand(2, 5, 3), torch.rand(2, 3, 3)], tasks=["long", "short"])
+    assert [program.training for program in traced.programs] == [False, True, False, True]
+    assert all("arange" in {node.name for node in program} for program in traced.programs)
+    assert model.table is None
+
+
+@pytest.mark.parametrize("operator", [torch.relu, nn.BatchNorm1d(8), nn.functional.gelu])
+def test_gradients_are_asked_for_as_in_the_model_itself(operator: Any) -> None:
+    class Asking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm = nn.Linear(3, 8), operator if isinstance(operator, nn.Module) else nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.norm(operator(self.first(x)))
+            return y if y.requires_grad else y * 2
+
+    names = [node.name for node in recorded(Asking(), Example(torch.rand(4, 3))).graph.nodes]
+    assert "mul" not in names
+    frozen = Asking().requires_grad_(requires_grad=False)
+    assert "mul" in [node.name for node in recorded(frozen, Example(torch.rand(4, 3))).graph.nodes]
+    frozen.norm.requires_grad_()
+    trains = any(True for _ in frozen.norm.parameters())
+    assert ("mul" in [each.name for each in recorded(frozen, Example(torch.rand(4, 3))).graph.nodes]) is not trains
+
+
+def test_a_norm_of_another_width_does_not_fit() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(8, 2))
+    with pytest.raises(ContractError, match="does not fit the model.*running_mean should contain 8 elements not 5"):
+        trace(model, torch.rand(2, 4))
+
+
+def test_a_model_in_parallel_is_read_through_its_wrapper() -> None:
+    traced = trace(nn.DataParallel(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))), torch.rand(2, 3))
+    assert "module.0.weight" in traced.parameters
+
+
+def test_torchscript_is_refused() -> None:
+    with pytest.warns(DeprecationWarning):
+        scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
+    model = nn.Sequential(nn.Linear(3, 3), scripted)
+    with pytest.raises(GraphError, match="TorchScript has no code"):
+        recorded(model, Example(torch.rand(2, 3)))
+    with pytest.raises(GraphError, match="can't read the model"):
+        trace(model, torch.rand(2, 3))

@@ -176,3 +176,57 @@ def test_numbers_are_looked_at_only_where_code_hands_some_over(scaled: bool, run
     model.calls[0] = 0
     assert find_drift(model, copy.deepcopy(model), channels, channels.removable & False) == []
     assert model.calls[0] == runs
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_statistics_settle_in_the_type_that_holds_them(dtype: torch.dtype) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 2, 1)).to(dtype).eval()
+    nn.init.zeros_(model[1].get_parameter("weight"))
+    example = image().to(dtype)
+    channels = find(model, example)
+    small = cut(model, plan_of(channels, choose(channels), example), channels=channels)
+    assert {each.dtype for each in small.parameters()} == {dtype}
+
+
+class Normed(nn.Module):
+    """Normalises a parameter itself, with statistics that are plain tensors beside those of a norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.norm = nn.Parameter(torch.zeros(6, 8)), nn.BatchNorm1d(8)
+        self.mean, self.var = torch.zeros(8), torch.ones(8)
+        self.first, self.last = nn.Linear(3, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shifted = nn.functional.batch_norm(self.norm(self.query), self.mean, self.var)
+        answer: Tensor = self.last(self.first(x) + shifted.mean(0))
+        return answer
+
+
+def test_a_norm_of_a_parameter_settles_too() -> None:
+    model, example = Normed().eval(), torch.rand(4, 3)
+    channels = find(model, example)
+    small = cut(model, plan_of(channels, choose(channels), example), channels=channels)
+    assert small(example).shape == (4, 2)
+
+
+class Overwriting(nn.Module):
+    """Writes into its input, and changes the input's shape in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x += 1
+        answer: Tensor = self.last(self.first(x.unsqueeze_(0)))
+        return answer
+
+
+def test_an_input_that_a_forward_writes_into_is_left_alone() -> None:
+    model, example = Overwriting().eval(), torch.rand(4, 3)
+    before = example.clone()
+    channels = find(model, example)
+    cut(model, plan_of(channels, choose(channels), example), channels=channels)
+    assert torch.equal(example, before)
+    assert torch.equal(channels.traced.programs[0].example.args[0], before)

@@ -56,6 +56,17 @@ class Example:
         kwargs = {key: _mapped(value, change) for key, value in self.kwargs.items()}
         return Example(*args, **kwargs)
 
+    def copied(self) -> "Example":
+        """Return these inputs with every tensor copied, for a call that may write into them.
+
+        Examples:
+            >>> import numpy as np
+            >>> given = Example(np.zeros(1))
+            >>> given.copied().args[0] is given.args[0]
+            False
+        """
+        return self.map(lambda tensor: tensor.clone() if hasattr(tensor, "clone") else tensor.copy())
+
     def tensors(self) -> list[Any]:
         """Return every tensor among the inputs, in order."""
         found: list[Any] = []

@@ -48,17 +48,18 @@ class Exporter:
     def __init__(self, model: nn.Module, *, any_batch: bool) -> None:
         self._model = model
         self._any_batch = any_batch
-        self._marked = _twin(model)
-        mark_attributes(self._marked)
-
-    @cached_property
-    def _plain(self) -> nn.Module:
-        """A copy without marked integers, for code that insists on plain ones."""
-        return _twin(self._model)
+        self._spare: nn.Module | None = _twin(model)
 
     @cached_property
     def _weightless(self) -> Weightless:
-        return Weightless(self._marked)
+        return Weightless(self._model)
+
+    def _copy(self, *, marked: bool) -> nn.Module:
+        """Return a copy that nobody has run, since a forward may keep things in attributes; its integers remember."""
+        twin, self._spare = self._spare or _twin(self._model), None
+        if marked:
+            mark_attributes(twin)
+        return twin
 
     def fits_by_type(self, example: Example) -> bool:
         """Tell whether inputs are numbers of the parameters' own type and device.
@@ -71,18 +72,13 @@ class Exporter:
 
     def misfit(self, example: Example, *, training: bool = False) -> str:
         """Call a copy of the model as it is meant to be called, and return what it raised, or nothing."""
-        error: Exception | None = None
-        for twin in ("_marked", "_plain"):
-            model: nn.Module = getattr(self, twin).train(training)
-            buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # a forward may write to them
-            try:
-                with _leaving_chance_alone(device_of(model)), torch.no_grad(), quiet():
-                    torch.func.functional_call(model, buffers, example.args, example.kwargs)
-            except Exception as raised:  # noqa: BLE001  # whatever the user's forward raises
-                error = raised
-            else:
-                return ""
-        return f"{type(error).__name__}: {_first_line(error)}" if error else ""
+        whole = copy.deepcopy(self._model).train(training)
+        try:
+            with _leaving_chance_alone(device_of(whole)), torch.no_grad(), quiet():
+                example.copied().call(whole)
+        except Exception as error:  # noqa: BLE001  # whatever the user's forward raises
+            return f"{type(error).__name__}: {_first_line(error)}"
+        return ""
 
     def both_modes(self, example: Example) -> tuple[list[Exported], list[str]]:
         """Export in eval mode, and in train mode unless no code but torch's own layers asks for the mode.
@@ -109,7 +105,7 @@ class Exporter:
             if read is not None:
                 found.append(read)
                 return
-        failures.append(f"{'train' if training else 'eval'} mode of {example!r} can't be exported: {told[0]}")
+        failures.append(f"{'train' if training else 'eval'} mode of {example!r} can't be exported: {told[-1]}")
 
     def _read(self, inputs: Example, told: list[str], *, training: bool) -> Exported | None:
         """Read in the first way that succeeds; tell what the others raised."""
@@ -129,13 +125,13 @@ class Exporter:
         return exporting if self._any_batch else [self._recorded, *exporting]
 
     def _recorded(self, example: Example, *, training: bool) -> Exported:
-        twin = self._marked.train(training)
+        twin = self._copy(marked=True).train(training)
         with _leaving_chance_alone(), quiet(), watched(twin) as seen:
-            code = record(self._weightless, example)
+            code = record(twin, self._weightless, example)
         return _noted(code, example, training, seen)
 
     def _exported(self, example: Example, *, training: bool, watch: bool = True) -> Exported:
-        twin = (self._marked if watch else self._plain).train(training)
+        twin = self._copy(marked=watch).train(training)
         shapes = free_batch(twin, example) if self._any_batch else None
         watching = watched(twin) if watch else nullcontext()
         with _leaving_chance_alone(), quiet(), watching as seen:  # what can't be exported, torch logs line by line

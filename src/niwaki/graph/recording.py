@@ -35,17 +35,15 @@ class Weightless:
     """Tensors without data in place of a model's parameters and buffers, made once for all its calls.
 
     Args:
-        model: A throw-away copy that may share its parameters and buffers with others; they are left as they are.
+        model: The model; it is left as it is.
 
     Attributes:
-        model: The model.
         fake: Makes tensors without data and runs operators on them.
         tensors: Name of a parameter or buffer to its stand-in; of tied ones the first name.
         originals: The same names, with what they stand for.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = model
         self.fake = FakeTensorMode(allow_non_fake_inputs=True, static_shapes=True)
         self.originals: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self.tensors: dict[str, Tensor] = {
@@ -54,33 +52,38 @@ class Weightless:
 
 
 _LIKE_FIRST = frozenset({
-    *("batch_norm", "dropout", "relu", "relu6", "silu", "gelu", "hardswish", "hardsigmoid", "hardtanh", "leaky_relu"),
+    *("dropout", "relu", "relu6", "silu", "gelu", "hardswish", "hardsigmoid", "hardtanh", "leaky_relu"),
     *("elu", "celu", "selu", "mish", "softplus"),
 })  # fmt: skip
 """Operators that return what looks like their first argument, which torch takes long to find out."""
 
 
-def record(stand_in: Weightless, example: Example) -> Code:
+def record(model: nn.Module, stand_in: Weightless, example: Example) -> Code:
     """Run a model without data and write down the operators it calls.
 
     Args:
-        stand_in: The model with its tensors without data.
+        model: A throw-away copy that may share its parameters and buffers with others; they are left as they are, but
+            what its forward keeps in attributes has no data afterwards.
+        stand_in: Its tensors without data.
         example: The inputs of one call; only their shapes, types and devices are looked at.
 
     Returns:
         The code, which holds the model's own parameters and buffers.
 
     Raises:
-        GraphError: When a value comes from somewhere else than an operator, an input or a constant.
+        GraphError: When a value comes from somewhere else than an operator, an input or a constant, or a part of the
+            model is TorchScript, whose code can't be followed by surgery.
         Exception: Whatever else the model's forward or torch raises, such as when code looks at a value.
 
     Examples:
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
-        >>> code = record(Weightless(model), Example(torch.zeros(1, 3)))
+        >>> code = record(model, Weightless(model), Example(torch.zeros(1, 3)))
         >>> [node.name for node in code.graph.nodes]
         ['p_0_weight', 'p_0_bias', 'input_1', 'linear', 'relu', 'output']
     """
-    model, recorder = stand_in.model, _Recorder(stand_in.fake)
+    if any(isinstance(each, torch.jit.ScriptModule) for each in model.modules()):
+        raise GraphError("TorchScript has no code that could be followed: give the module it was made from")
+    recorder = _Recorder(stand_in.fake)
     recorder.read_tensors(stand_in)
     inputs = recorder.read_inputs(model, example)
     with stand_in.fake, enable_python_dispatcher(), _named_modules(model, recorder.owners), recorder:
@@ -145,7 +148,7 @@ class _Recorder(ProxyTorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         self._keep_shapes(func, args)
-        found = _like_first(func, args) if _operator(func) in _LIKE_FIRST else func(*args, **kwargs)
+        found = _like_first(func, args) if _is_like_first(func, args) else func(*args, **kwargs)
         if not isinstance(found, Tensor | tuple | list) and not func._schema.is_mutable:  # noqa: SLF001 - it has no other
             return found  # a question, such as for a device
         given = [self.node_of(each) for each in args], {name: self.node_of(each) for name, each in kwargs.items()}
@@ -213,13 +216,19 @@ class _Recorder(ProxyTorchDispatchMode):
             node.meta["val"] = torch.empty_like(args[0], device="meta")
 
 
-def _operator(func: Any) -> str:
-    return str(func.overloadpacket.__name__).removesuffix("_")
+def _is_like_first(func: Any, args: tuple[Any, ...]) -> bool:
+    """Tell whether an operator's result is in all that is read of it like its first argument."""
+    name = str(func.overloadpacket.__name__).removesuffix("_")
+    if name != "batch_norm":
+        return name in _LIKE_FIRST
+    given = [each for each in args[1:5] if isinstance(each, Tensor)]
+    wanting = any(each.requires_grad for each in given) and not args[0].requires_grad
+    return not wanting and all(tuple(each.shape) == tuple(args[0].shape[1:2]) for each in given)
 
 
 def _like_first(func: Any, args: tuple[Any, ...]) -> Any:
-    """Return what has the shape and type of the first argument, or the argument itself where it is written to."""
-    return args[0] if func._schema.is_mutable else torch.empty_like(args[0])  # noqa: SLF001 - it has no other
+    """Return a tensor like the first argument, or the argument itself where it is written to."""
+    return args[0] if func._schema.is_mutable else args[0].clone()  # noqa: SLF001 - it has no other
 
 
 def _argument_names(model: nn.Module, inputs: Example) -> Any:

@@ -50,12 +50,12 @@ class Run:
         return True
 
     @property
-    def begun(self) -> int:
-        """After how many of its steps the weights at hand began at random: 0 unless the method has put such in place.
+    def begun(self) -> int | None:
+        """After how many of its steps the weights at hand began at random; None unless the method put such in place.
 
         A learning-rate schedule begins anew there, with its warm-up, over the steps that are left.
         """
-        return 0
+        return None
 
     @property
     def masks(self) -> Mapping[str, Tensor]:

@@ -212,9 +212,9 @@ class _ChainRun(Run):
         return self.current.settled and len(self.runs) == len(self.parts.methods)
 
     @property
-    def begun(self) -> int:
+    def begun(self) -> int | None:
         starts = [0, *accumulate(self.parts.lengths)]
-        return max((starts[i] + run.begun for i, run in enumerate(self.runs) if run.begun), default=0)
+        return max((starts[i] + run.begun for i, run in enumerate(self.runs) if run.begun is not None), default=None)
 
     @property
     def masks(self) -> Mapping[str, Tensor]:

@@ -128,10 +128,10 @@ def _functions(calls: Sequence[TorchCall]) -> list[str]:
 def _calls(model: nn.Module, program: Program) -> list[TorchCall]:
     """Run a copy of a model and return its calls into torch; none where it raises, which the proof tells."""
     watch = CallWatch()
-    twin = lent(model, program).train(program.training)
+    twin, inputs = lent(model, program).train(program.training), program.example.copied()
     with seeded(twin), watch:
         try:
-            program.example.call(twin)
+            inputs.call(twin)
         except Exception:  # noqa: BLE001 - whatever the user's forward raises
             return []
     return watch.calls

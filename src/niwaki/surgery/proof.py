@@ -50,10 +50,11 @@ class Candidate:
     weights: dict[str, Tensor] | None = None
 
     def silent(self, twin: nn.Module) -> dict[str, Tensor]:
-        """Return the tensors of a model like the dense one, whose parameters are silent, by canonical name."""
+        """Return the tensors of what `randomised` made, whose weights are silent, by canonical name, all silent."""
         found = {}
         for name, tensor in named_tensors(twin).items():
-            stays = None if isinstance(tensor, nn.Parameter) else self.kept(name)
+            drawn = isinstance(tensor, nn.Parameter) and tensor.is_floating_point()
+            stays = None if drawn else self.kept(name)
             found[self.channels.traced.names[name]] = stays.silence(tensor) if stays else tensor
         return found
 
@@ -223,6 +224,8 @@ def _silent_weights(candidate: Candidate) -> bool:
 
 
 def _largest(tensor: Tensor) -> float:
+    if tensor.is_complex():
+        return tensor.abs().max().item()
     low, high = tensor.aminmax()
     return max(-low.item(), high.item())
 

@@ -47,7 +47,7 @@ def answers(
     for each in inputs:
         if found and program.training:  # which may have left something in a buffer
             twin = lent(model, program).to(dtype).train()
-        found.append(_leaves(twin, each.map(lambda tensor: _cast(tensor, dtype)), dtype, choices))
+        found.append(_leaves(twin, each.copied().map(lambda tensor: _cast(tensor, dtype)), dtype, choices))
     return found
 
 

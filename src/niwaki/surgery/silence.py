@@ -118,7 +118,7 @@ class Oracle:
         Returns:
             The leaves of the model's output in their order, of the original sizes.
         """
-        feed = _fed(self._program, self._held, inputs.map(lambda each: _widened(each, self._dtype)))
+        feed = _fed(self._program, self._held, inputs.copied().map(lambda each: _widened(each, self._dtype)))
         self._interpreter.choices.clear()
         return list(self._interpreter.run(*feed))
 
@@ -143,7 +143,7 @@ def values_of(program: Program, nodes: Collection[fx.Node]) -> dict[fx.Node, Any
                 found[n] = value
             return value
 
-    feed = _fed(program, _held(program, own_tensors(program)), program.example)
+    feed = _fed(program, _held(program, own_tensors(program)), program.example.copied())
     Noting(program.code.root, graph=program.graph).run(*feed)
     return found
 
@@ -189,11 +189,11 @@ class _Silenced(fx.Interpreter):
         if n.op == "placeholder":
             value = super().run_node(n)
             return _Held(value) if n.name in self._held else value
-        if self._how.settle and n.op == "call_function" and operator_name(n) == "batch_norm":
-            self._settle(arguments_of(n))
         for source in n.all_input_nodes:
             if isinstance(held := self.env[source], _Held):
                 self.env[source] = self._ready(source, held.value)
+        if self._how.settle and n.op == "call_function" and operator_name(n) == "batch_norm":
+            self._settle(arguments_of(n))
         if n.op != "call_function":
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
@@ -214,9 +214,13 @@ class _Silenced(fx.Interpreter):
 
     def _settle(self, arguments: Mapping[str, Any]) -> None:
         """Let a batch norm take its statistics from its input, unless it has done so or is in train mode."""
-        names = [getattr(arguments[name], "name", "") for name in ("running_mean", "running_var")]
-        if not arguments["training"] and set(names) <= self._named - self.settled.keys():
-            self.settled.update(zip(names, settled_statistics(self.env[arguments["input"]]), strict=True))
+        nodes = [arguments[name] for name in ("running_mean", "running_var")]
+        names = {getattr(node, "name", "") for node in nodes}
+        if arguments["training"] or not names <= self._named - self.settled.keys():
+            return
+        for node, found in zip(nodes, settled_statistics(self.env[arguments["input"]]), strict=True):
+            rounded = found.to(node.meta["val"].dtype).to(found.dtype)  # as the cut model's buffer will hold it
+            self.settled[node.name] = self.env[node] = rounded
 
     def _wider(self, value: Any) -> Any:
         return self._how.dtype if isinstance(value, torch.dtype) and value.is_floating_point else value

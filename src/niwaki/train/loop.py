@@ -65,7 +65,7 @@ class Loop:
             TrainingError: When a loss or a gradient is NaN or infinite.
         """
         trainee, optimizer = self.trainee, self.trainee.optimizer
-        begun = trainee.run.begun
+        begun = trainee.run.begun or 0
         set_lr(optimizer, lr_factor(self.step - begun, self.total - begun, self.training))
         batches = [self._read(each) for each in raw]
         self._mask_balancer()

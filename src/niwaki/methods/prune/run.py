@@ -62,10 +62,10 @@ class PruningRun(Run):
         self._calibration: Calibration | None = None
         self._thawed: tuple[str, ...] = ()
         self._watching = False
-        self._begun = 0
+        self._begun: int | None = None
 
     @property
-    def begun(self) -> int:
+    def begun(self) -> int | None:
         """The step after which the small network was built anew, once it was."""
         return self._begun
 
@@ -162,7 +162,7 @@ class PruningRun(Run):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a saved state; the model has to have the shape it had then, as `resume` gives it."""
-        self.step, self.done, self._begun = int(state["step"]), int(state["done"]), int(state.get("begun", 0))
+        self.step, self.done, self._begun = int(state["step"]), int(state["done"]), state.get("begun")
         self.plans = [Plan.from_json(text) for text in state["plans"]]
         self._texts = tuple(plan.to_json() for plan in self.plans)
         self.dense = None if state["dense"] is None else Dense.from_json(state["dense"])
