@@ -279,7 +279,7 @@ def test_a_model_in_parallel_is_read_through_its_wrapper() -> None:
 
 
 def test_torchscript_is_refused() -> None:
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
         scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
     model = nn.Sequential(nn.Linear(3, 3), scripted)
     with pytest.raises(GraphError, match="TorchScript has no code"):

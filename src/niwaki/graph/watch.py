@@ -227,7 +227,10 @@ def mode_readers(*, drops_paths: bool = False) -> Iterator[set[str]]:
     def write(module: nn.Module, mode: bool) -> None:  # noqa: FBT001 - the form of a property's setter
         module.__dict__["training"] = mode
 
-    nn.Module.training = property(read, write)  # type: ignore[assignment]  # a property goes before the instance's own
+    def drop(module: nn.Module) -> None:
+        del module.__dict__["training"]
+
+    nn.Module.training = property(read, write, drop)  # type: ignore[assignment]  # it goes before the instance's own
     try:
         yield readers
     finally:
