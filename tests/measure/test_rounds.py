@@ -45,8 +45,8 @@ def test_short_calls_are_repeated_and_divided() -> None:
         nonlocal count
         count += 1
 
-    times = time_rounds({("eager", "a"): short}, rounds=2, warmup=1)
-    assert count > 3  # the warm-up, and two turns of more than one call
+    times = time_rounds({("eager", "a"): short}, rounds=2, warmup=5)
+    assert count > 7  # the warm-up, of which a busy machine may stretch some, and two turns of more than one call
     assert min(times.wall_ms["eager", "a"]) < 2.0  # of one call, not of a turn
 
 

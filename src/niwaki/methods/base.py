@@ -51,10 +51,7 @@ class Run:
 
     @property
     def begun(self) -> int | None:
-        """After how many of its steps the weights at hand began at random; None unless the method put such in place.
-
-        A learning-rate schedule begins anew there, with its warm-up, over the steps that are left.
-        """
+        """After how many of its steps the weights at hand began at random, and a schedule begins anew; None if never."""
         return None
 
     @property
