@@ -51,7 +51,7 @@ class Run:
 
     @property
     def begun(self) -> int | None:
-        """After how many of its steps the weights at hand began at random, so that a schedule does too; None if never."""
+        """After how many steps the weights at hand began at random, and with them a schedule; None if never."""
         return None
 
     @property
