@@ -142,6 +142,17 @@ def test_large_weights_repeat_what_was_drawn_but_no_two_rows_are_the_same() -> N
     assert torch.equal(weight, again)
 
 
+def test_a_number_may_be_a_parameter() -> None:
+    class Gained(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 2)
+            self.gain = nn.Parameter(torch.zeros(()))
+
+    made = randomised(Gained(), 0).get_parameter("gain")
+    assert made.shape == ()
+    assert 0.5 <= made.item() <= 1.5
+
+
 def test_positions_that_stay_are_told_as_plain_integers() -> None:
     found = kept_along(4, iter([1, 3]))
     assert found == [0, 2]

@@ -170,7 +170,7 @@ def randomised(model: nn.Module, seed: int, *, kept: Callable[[str], Kept | None
 
 def _fan_in(weight: Tensor, kept: Kept | None) -> float:
     """Return how many inputs each row of a weight keeps."""
-    fan = float(weight[:1].numel())
+    fan = float(math.prod(weight.shape[1:]))
     if kept is not None:
         fan *= math.prod(float(kept.stays(dim).mean()) for dim in kept.touched(range(1, weight.ndim)))
     return max(1.0, fan)
