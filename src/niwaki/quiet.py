@@ -33,8 +33,8 @@ def quiet() -> Iterator[None]:
 def uninterrupted() -> Iterator[None]:
     """Keep Python's garbage collector off inside a block that makes many objects and drops few.
 
-    Each of its full rounds looks at everything that torch has imported; reading models took half as long again with them.
-    What a block leaves in circles is collected after it.
+    Each of its full rounds looks at everything that torch has imported; reading models took half as long again with
+    them. What a block leaves in circles is collected after it.
 
     Examples:
         >>> with uninterrupted():
