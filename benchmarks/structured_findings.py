@@ -9,7 +9,7 @@ from scipy.stats import t as student
 
 from harness import Cell
 
-__all__ = ["Interval", "findings", "interval"]
+__all__ = ["EXTREME", "Interval", "findings", "interval"]
 
 MARGIN = 2.0
 """Per cent of the dense network's quality below which a difference is none."""
@@ -98,11 +98,11 @@ class Gains:
         return interval(pairs) if pairs else None
 
 
-def _gains(found: dict[str, Any], dense: dict[str, Any]) -> list[float]:
+def _gains(found: dict[str, Any], dense: dict[str, Any], split: str = "test") -> list[float]:
     signs = [1 if "higher" in told else -1 for told in found["tasks"].values()]
     return [
         100 * sign * (value - base) / abs(base)
-        for sign, value, base in zip(signs, found["test"], dense["test"], strict=True)
+        for sign, value, base in zip(signs, found[split], dense[split], strict=True)
     ]
 
 
@@ -120,11 +120,44 @@ def findings(cells: Sequence[Cell]) -> dict[str, str]:
         gains = Gains(cell for cell in cells if cell.part == part)
         if gains.budgets:
             told |= {f"{part}, {title}": text for title, text in _judged(gains).items()}
+    if best := _tuned(cells):
+        told |= {f"digits, each at its own best rate, {title}": text for title, text in _judged(Gains(best)).items()}
+        told["digits, best rates"] = _rates(best)
     for problem in ("rooms", "nyuv2"):
         gains = Gains(cell for cell in cells if cell.part == "elsewhere" and cell.settings["problem"] == problem)
         for macs in gains.budgets:
             told |= {f"{problem}, at {macs:g} alone, {title}": text for title, text in _alone(gains, macs).items()}
     return told | _factors(cells)
+
+
+def _tuned(cells: Sequence[Cell]) -> list[Cell]:
+    """Return, of each arm and criterion at each budget, the cells of the rate that is best on validation data.
+
+    Rates are compared by the mean over tasks and seeds of what they gain over the dense network of the default rate;
+    one that not every seed was trained with is no choice.
+    """
+    tried = [cell for cell in cells if cell.part == "tuned" and cell.figures()]
+    if not tried:
+        return []
+    budgets = {cell.settings["macs"] for cell in tried}
+    default = [cell for cell in cells if cell.part == "digits" and cell.figures() and cell.settings["macs"] in budgets]
+    dense = {cell.settings["seed"]: cell.figures() for cell in default if cell.settings["arm"] == "dense"}
+    of: dict[tuple[Any, ...], dict[float, list[Cell]]] = {}
+    for cell in (*default, *tried):
+        told = cell.settings
+        of.setdefault((told["arm"], told["criterion"], told["macs"]), {}).setdefault(told["lr"], []).append(cell)
+
+    def worth(chosen: list[Cell]) -> tuple[int, float]:
+        gains = [_gains(cell.figures(), dense[cell.settings["seed"]], "validation") for cell in chosen]
+        return len(chosen), statistics.fmean(statistics.fmean(each) for each in gains)
+
+    return [cell for rates in of.values() for cell in max(rates.values(), key=worth)]
+
+
+def _rates(best: Sequence[Cell]) -> str:
+    told = [cell.settings for cell in best]
+    found = {(_name(each["arm"], each["criterion"]), each["macs"]): each["lr"] for each in told}
+    return "; ".join(f"{name} at {macs:g}: {lr:g}" for (name, macs), lr in found.items())
 
 
 def _judged(gains: Gains) -> dict[str, str]:
