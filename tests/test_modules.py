@@ -1,3 +1,4 @@
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from niwaki.errors import ContractError
-from niwaki.modules import device_of, evaluating, require_module, unwrap
+from niwaki.modules import copied, device_of, evaluating, require_module, unwrap
 
 
 def test_every_module_is_back_in_its_mode_also_after_a_failure() -> None:
@@ -35,6 +36,28 @@ def test_what_is_wrapped_is_found_through_every_wrapper() -> None:
         Fabric(accelerator="cpu", devices=1).setup_module(plain),
     ]
     assert all(unwrap(each) is plain for each in wrapped)
+
+
+def test_a_copy_shares_nothing_with_the_original_but_what_is_given_instead() -> None:
+    net: Any = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    net.seen = net[1].seen = set()
+    net.notes = OrderedDict()
+    net.notes.kept = [1]
+    net[0].register_forward_hook(lambda *_: None)
+    twin: Any = copied(net, {id(net[0].bias): net[0].bias})
+    assert twin[0].bias is net[0].bias
+    assert twin[0].weight is not net[0].weight
+    assert torch.equal(twin[0].weight, net[0].weight)
+    assert twin.seen is twin[1].seen is not net.seen, "what two modules share they share in the copy"
+    assert twin.notes.kept == [1]
+    assert twin.notes.kept is not net.notes.kept
+    assert len(twin[0]._forward_hooks) == 1
+    mine, theirs = net[1]._forward_hooks, twin[1]._forward_hooks
+    assert mine == theirs
+    assert mine is not theirs
+    assert type(mine) is type(theirs)
+    twin[1].register_forward_hook(lambda *_: None)
+    assert not net[1]._forward_hooks
 
 
 def test_what_is_no_module_is_refused() -> None:

@@ -1,21 +1,48 @@
-"""Any torch module from outside: what wraps it, where it lies, what its names stand for, and its mode for a while."""
+"""Any torch module from outside: its wrappers, its device, what names stand for, its mode for a while, its copy."""
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from niwaki.errors import ContractError, did_you_mean
 
-__all__ = ["WRAPPED_AS", "device_of", "evaluating", "kept_parameters", "require_module", "unwrap"]
+__all__ = ["WRAPPED_AS", "copied", "device_of", "evaluating", "kept_parameters", "require_module", "unwrap"]
 
 WRAPPED_AS = ("_orig_mod", "_original_module", "_forward_module")
 """Attributes that hold the wrapped module: of `torch.compile`, and of Lightning Fabric."""
 
+_TABLES = (OrderedDict, dict, set)
 _PARALLEL = (nn.parallel.DistributedDataParallel, nn.DataParallel)
+
+
+def copied(model: nn.Module, instead: Mapping[int, Any]) -> nn.Module:
+    """Return what `copy.deepcopy` does, in half the time: most of what a module holds are empty tables of hooks.
+
+    Args:
+        model: A module that holds nothing but what can be copied.
+        instead: Identity of an object that the model holds to what the copy is to hold in its place.
+
+    Returns:
+        The copy.
+
+    Examples:
+        >>> layer = nn.Linear(2, 2)
+        >>> copied(layer, {id(layer.weight): layer.weight}).weight is layer.weight
+        True
+    """
+    empty = {
+        id(value): type(value)()
+        for module in model.modules()
+        for value in vars(module).values()
+        if type(value) in _TABLES and not value and not getattr(value, "__dict__", None)
+    }
+    return copy.deepcopy(model, {**empty, **instead})
 
 
 @contextmanager

@@ -123,3 +123,15 @@ def test_take_keeps_the_memory_format() -> None:
     cut = take(last, {0: [1], 1: [0, 2]})
     assert torch.equal(cut, x[[0, 2, 3]][:, [1]])
     assert take(last, {0: [1]}).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", [(1030, 1021), (3, 700, 600), (1100, 120, 3, 3)])
+def test_large_tensors_are_taken_in_pieces(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape)
+    gone = {dim: np.flatnonzero(np.random.default_rng(dim).random(size) < 0.4) for dim, size in enumerate(shape[:2])}
+    expected = x
+    for dim, positions in gone.items():
+        stays = [i for i in range(shape[dim]) if i not in positions]
+        expected = expected.index_select(dim, torch.tensor(stays))
+    assert torch.equal(take(x, gone), expected)
+    assert torch.equal(take(x, {dim: tuple(positions.tolist()) for dim, positions in gone.items()}), expected)

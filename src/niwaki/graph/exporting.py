@@ -1,6 +1,5 @@
 """Exporting a model in both modes, watched, without a trace left in it or in the state of chance."""
 
-import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,7 +18,7 @@ from niwaki.graph.origins import OriginInt, mark_attributes
 from niwaki.graph.paths import doubled, free_batch
 from niwaki.graph.recording import Weightless, record
 from niwaki.graph.watch import Calls, CallWatch, mode_readers, noted_calls, watched
-from niwaki.modules import device_of
+from niwaki.modules import copied, device_of
 from niwaki.quiet import quiet
 
 __all__ = ["Exported", "Exporter"]
@@ -72,7 +71,7 @@ class Exporter:
 
     def misfit(self, example: Example, *, training: bool = False) -> str:
         """Call a copy of the model as it is meant to be called, and return what it raised, or nothing."""
-        whole = copy.deepcopy(self._model).train(training)
+        whole = copied(self._model, {}).train(training)
         try:
             with _leaving_chance_alone(device_of(whole)), torch.no_grad(), quiet():
                 example.copied().call(whole)
@@ -149,7 +148,7 @@ def _twin(model: nn.Module) -> nn.Module:
     """Copy the modules and share the parameters and buffers: export reads only their shapes."""
     shared = {id(tensor): tensor for _, tensor in named_tensors(model)}
     try:
-        return copy.deepcopy(model, shared)
+        return copied(model, shared)
     except Exception as error:
         raise GraphError(
             f"the model can't be copied ({type(error).__name__}: {_first_line(error)}); a model holds only what "

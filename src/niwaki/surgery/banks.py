@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from niwaki.surgery.bank_conv import BankConv
-from niwaki.surgery.tensors import Positions, kept_along
+from niwaki.surgery.tensors import Places, Positions, kept_along
 from niwaki.surgery.wrappers import unwrap
 
 __all__ = ["HeldBank", "bank_layers", "banks_of", "settle_banks", "unused_of_banks"]
@@ -96,6 +96,6 @@ def bank_layers(model: nn.Module) -> Iterator[tuple[str, BankConv]]:
     return ((name, each) for name, each in unwrap(model).named_modules() if isinstance(each, BankConv))
 
 
-def _left(index: Tensor, removed: Mapping[int, list[int]]) -> list[int]:
+def _left(index: Tensor, removed: Mapping[int, Places]) -> list[int]:
     drawn = index.tolist()
     return [drawn[position] for position in kept_along(len(drawn), removed.get(0, []))]

@@ -1,6 +1,5 @@
 """The cut: a smaller model of the same classes and names, which gives the answers of the dense one silenced."""
 
-import copy
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from torch import nn
 
 from niwaki.errors import SurgeryError
 from niwaki.graph import Channels, example_from_spec, find_channels, trace
+from niwaki.modules import copied
 from niwaki.quiet import uninterrupted
 from niwaki.records import Plan as PlanRecord
 from niwaki.records import Repair, Rescale
@@ -22,7 +22,7 @@ from niwaki.surgery.memory import remember
 from niwaki.surgery.proof import Candidate, prove
 from niwaki.surgery.rescale import apply_rescales, find_rescales
 from niwaki.surgery.respecialise import free_channels, respecialise
-from niwaki.surgery.tensors import Positions, aliases, cut_tensors, named_tensors, removed_by
+from niwaki.surgery.tensors import Places, Positions, aliases, cut_tensors, named_tensors, removed_by
 from niwaki.surgery.wrappers import plain_name, rewrap, unwrap
 
 __all__ = ["classes_removed_by", "cut", "operate"]
@@ -175,7 +175,7 @@ def operate(
     """
     replaced = {name for name, dims in removed.items() if dims} - {each.tensor for each in rescales}
     try:
-        small = copy.deepcopy(model, aliases(model, replaced))
+        small = copied(model, aliases(model, replaced))
     except Exception as error:
         raise SurgeryError(
             f"the model can't be copied ({type(error).__name__}: {error}); keep only tensors made by the user, modules "
@@ -223,13 +223,12 @@ def classes_removed_by(channels: Channels, removed: Positions) -> Mask:
     whole = positions_of(channels, gone)
     for name in whole.keys() | removed.keys():
         for dim in whole.get(name, {}).keys() | removed.get(name, {}).keys():
-            _check_whole(name, dim, whole.get(name, {}).get(dim, []), removed)
+            _check_whole(name, dim, *(each.get(name, {}).get(dim, ()) for each in (whole, removed)))
     return gone
 
 
-def _check_whole(name: str, dim: int, going: list[int], removed: Positions) -> None:
-    named = removed.get(name, {}).get(dim, [])
-    if going == named:
+def _check_whole(name: str, dim: int, going: Places, named: Places) -> None:
+    if np.array_equal(going, named):
         return
     first = min(set(going) ^ set(named))
     raise SurgeryError(

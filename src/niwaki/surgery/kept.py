@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from niwaki.graph import Channels, Labels, State
+from niwaki.surgery.tensors import Places, Positions
 
 __all__ = ["Kept", "Mask", "labels_of", "positions_of"]
 
@@ -38,7 +39,7 @@ def labels_of(state: State, rank: int) -> Labels:
     return state
 
 
-def positions_of(channels: Channels, removed: Mask) -> dict[str, dict[int, list[int]]]:
+def positions_of(channels: Channels, removed: Mask) -> Positions:
     """Return the positions that channel classes take in the parameters and buffers.
 
     Args:
@@ -48,10 +49,10 @@ def positions_of(channels: Channels, removed: Mask) -> dict[str, dict[int, list[
     Returns:
         Tensor to dimension to the positions that go, of every tensor that loses some.
     """
-    found: dict[str, dict[int, list[int]]] = {}
+    found: Positions = {}
     for name, labels in channels.tensors.items():
         kept = Kept(labels, removed)
-        dims = {dim: kept.gone(dim) for dim in kept.touched()}
+        dims: dict[int, Places] = {dim: kept.gone(dim) for dim in kept.touched()}
         if dims:
             found[name] = dims
     return found
@@ -69,10 +70,10 @@ class Kept:
     labels: Labels
     removed: Mask
 
-    def gone(self, dim: int) -> list[int]:
+    def gone(self, dim: int) -> NDArray[np.intp]:
         """Return the positions of a dimension that go; empty where all stay."""
         classes = self.labels[dim]
-        return [] if classes is None else np.flatnonzero(self.removed[classes]).tolist()
+        return np.flatnonzero(() if classes is None else self.removed[classes])
 
     def stays(self, dim: int) -> NDArray[np.bool_]:
         """Tell, for each position of a labelled dimension, whether it stays."""
@@ -84,7 +85,11 @@ class Kept:
         """Return the dimensions, of those given or of all, that lose positions."""
         rank = len(self.labels)
         chosen = range(rank) if dims is None else [dim % rank for dim in dims]
-        return [dim for dim in chosen if self.gone(dim)]
+        return [dim for dim in chosen if self._touched(dim)]
+
+    def _touched(self, dim: int) -> bool:
+        classes = self.labels[dim]
+        return classes is not None and bool(self.removed[classes].any())
 
     def restrict(self, tensor: Tensor, dims: Iterable[int] | None = None) -> Tensor:
         """Return the tensor without the positions that go along some dimensions."""

@@ -1,6 +1,5 @@
 """Sizes written into Python code: found by a trial cut, so that a planner can leave those channels alone."""
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from torch import fx, nn
 
 from niwaki.graph import Calls, CallWatch, Channels, Program, State, TorchCall, module_of
+from niwaki.modules import copied
 from niwaki.surgery.attributes import find_repairs, resized_nodes
 from niwaki.surgery.cutting import operate
 from niwaki.surgery.kept import Mask, positions_of
@@ -149,7 +149,7 @@ def _flat(state: State) -> list[NDArray[np.int64]]:
 
 def _run(small: nn.Module, program: Program) -> tuple[list[TorchCall], Exception | None]:
     watch = CallWatch()
-    twin = copy.deepcopy(small).train(program.training)
+    twin = copied(small, {}).train(program.training)
     try:
         with seeded(twin), torch.no_grad(), watch:
             program.example.call(twin)

@@ -1,6 +1,6 @@
 """Optimizers and averaged models that follow a cut: the kept channels carry their state over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from niwaki.records import Plan as PlanRecord
 from niwaki.surgery.banks import unused_of_banks
 from niwaki.surgery.cutting import cut
 from niwaki.surgery.plan import plans_of
-from niwaki.surgery.tensors import named_tensors, removed_by, take
+from niwaki.surgery.tensors import Places, named_tensors, removed_by, take
 from niwaki.surgery.wrappers import unwrap
 
 __all__ = ["follow", "follow_ema"]
@@ -125,13 +125,13 @@ def _moves(before: nn.Module, after: nn.Module) -> dict[int, tuple[str, nn.Param
 
 
 def _cut_state(
-    name: str, parameter: Tensor, state: Mapping[str, Any], removed: Mapping[str, Mapping[int, Sequence[int]]]
+    name: str, parameter: Tensor, state: Mapping[str, Any], removed: Mapping[str, Mapping[int, Places]]
 ) -> dict[str, Any]:
     dims = removed.get(name, {})
     return {key: _cut_entry((name, key), value, parameter, dims) for key, value in state.items()}
 
 
-def _cut_entry(place: tuple[str, str], value: Any, parameter: Tensor, dims: Mapping[int, Sequence[int]]) -> Any:
+def _cut_entry(place: tuple[str, str], value: Any, parameter: Tensor, dims: Mapping[int, Places]) -> Any:
     if not isinstance(value, Tensor) or not dims or value.ndim == 0:
         return value
     if value.ndim == parameter.ndim and all(

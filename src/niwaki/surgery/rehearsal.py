@@ -1,6 +1,5 @@
 """Running a cut model for its proof: on a copy, without chance, in any floating type."""
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from torch.utils import _pytree as pytree
 from niwaki.contract import Example
 from niwaki.errors import SurgeryError
 from niwaki.graph import Program, written
+from niwaki.modules import copied
 from niwaki.surgery.chance import WithoutChance
 from niwaki.surgery.kept import Kept
 from niwaki.surgery.tensors import aliases
@@ -20,7 +20,7 @@ from niwaki.surgery.tensors import aliases
 __all__ = ["answers", "draw", "failing_module", "has_float64", "lent", "randomised", "seeded"]
 
 BLOCK = 1_000_003
-"""How many random numbers a large weight repeats: a prime, which no length of a row divides."""
+"""Random numbers that all weights share, each from a place of its own on; a prime, so that no two rows are the same."""
 
 
 @torch.no_grad()
@@ -79,7 +79,7 @@ def lent(model: nn.Module, program: Program) -> nn.Module:
         The copy.
     """
     fixed = written(program)
-    return copy.deepcopy(model, aliases(model, [name for name, _ in model.named_parameters() if name not in fixed]))
+    return copied(model, aliases(model, [name for name, _ in model.named_parameters() if name not in fixed]))
 
 
 def failing_module(model: nn.Module, error: BaseException) -> tuple[str, str]:
@@ -159,13 +159,15 @@ def randomised(model: nn.Module, seed: int, *, kept: Callable[[str], Kept | None
         The copy: weights are normal with deviation 1.4 / sqrt(fan in that stays), scales uniform in [0.5, 1.5].
     """
     generator = torch.Generator().manual_seed(seed)
+    numbers = torch.randn(BLOCK, generator=generator).repeat(2)
     made: dict[int, Any] = {}
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point():
             stays = kept(name)
-            values = _random(name, parameter, _fan_in(parameter, stays), generator).to(parameter)
+            start = int(torch.randint(BLOCK, (), generator=generator))
+            values = _random(name, parameter, _fan_in(parameter, stays), numbers[start:][:BLOCK]).to(parameter)
             made[id(parameter)] = nn.Parameter(stays.silence_(values) if stays else values, parameter.requires_grad)
-    return copy.deepcopy(model, made)
+    return copied(model, made)
 
 
 def _fan_in(weight: Tensor, kept: Kept | None) -> float:
@@ -176,22 +178,15 @@ def _fan_in(weight: Tensor, kept: Kept | None) -> float:
     return max(1.0, fan)
 
 
-def _random(name: str, parameter: Tensor, fan: float, generator: torch.Generator) -> Tensor:
-    if parameter.ndim > 1:
-        return _normal(parameter.shape, 1.4 / math.sqrt(fan), generator)
-    if name.endswith("bias"):
-        return 0.2 * torch.randn(parameter.shape, generator=generator)
-    return 0.5 + torch.rand(parameter.shape, generator=generator)
-
-
-def _normal(shape: torch.Size, deviation: float, generator: torch.Generator) -> Tensor:
-    """Draw normal numbers; where there are many, as many as `BLOCK` over and over, so that no two rows are the same."""
-    values = torch.empty(shape)
-    flat = values.flatten()
-    block = torch.randn(min(BLOCK, flat.numel()), generator=generator).mul_(deviation)
-    for piece in flat.split(BLOCK):
-        piece.copy_(block[: piece.numel()])
-    return values
+def _random(name: str, parameter: Tensor, fan: float, numbers: Tensor) -> Tensor:
+    """Make values out of normal numbers, taken over and over where a parameter has more."""
+    values = torch.empty(parameter.shape)
+    deviation = 1.4 / math.sqrt(fan) if parameter.ndim > 1 else 0.2
+    for piece in values.flatten().split(len(numbers)):
+        torch.mul(numbers[: len(piece)], deviation, out=piece)
+    if parameter.ndim > 1 or name.endswith("bias"):
+        return values
+    return values.div_(deviation * math.sqrt(2)).erf_().mul_(0.5).add_(1.0)  # uniform in [0.5, 1.5]
 
 
 @contextmanager

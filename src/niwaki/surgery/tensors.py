@@ -1,20 +1,28 @@
 """Cutting tensors: the kept positions of a parameter or buffer, taken in place so that whatever is tied stays tied."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from niwaki.errors import SurgeryError
 from niwaki.records import Plan as PlanRecord
 from niwaki.surgery.wrappers import plain_name
 
-__all__ = ["Positions", "aliases", "cut_tensors", "kept_along", "named_tensors", "removed_by", "take"]
+__all__ = ["Places", "Positions", "aliases", "cut_tensors", "kept_along", "named_tensors", "removed_by", "take"]
 
-Positions = dict[str, dict[int, list[int]]]
-"""Tensor to dimension to the positions that go, increasing."""
+Places = Sequence[int] | NDArray[np.intp]
+"""Positions along one dimension, increasing."""
+
+Positions = dict[str, dict[int, Places]]
+"""Tensor to dimension to the positions that go."""
+
+_PIECE = 1 << 20
+"""Numbers that are cut at a time, so that no copy of half of a large tensor lies between it and what stays."""
 
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -42,7 +50,7 @@ def removed_by(plan: PlanRecord) -> Positions:
     found: Positions = {}
     for (name, dim), positions in plan.removed_positions().items():
         if positions:
-            found.setdefault(plain_name(name), {})[dim] = positions
+            found.setdefault(plain_name(name), {})[dim] = np.asarray(positions)
     return found
 
 
@@ -60,13 +68,11 @@ def kept_along(size: int, removed: Iterable[int]) -> list[int]:
         >>> kept_along(5, [0, 3])
         [1, 2, 4]
     """
-    stays = np.ones(size, dtype=np.bool_)
-    stays[list(removed)] = False
-    found: list[int] = np.flatnonzero(stays).tolist()
+    found: list[int] = _kept(size, list(removed)).tolist()
     return found
 
 
-def take(tensor: Tensor, removed: Mapping[int, Sequence[int]]) -> Tensor:
+def take(tensor: Tensor, removed: Mapping[int, Places]) -> Tensor:
     """Return a copy of a tensor without some positions, in the memory format it had.
 
     Args:
@@ -81,11 +87,27 @@ def take(tensor: Tensor, removed: Mapping[int, Sequence[int]]) -> Tensor:
         tensor([[0, 2],
                 [3, 5]])
     """
-    cut = tensor
-    for dim, gone in removed.items():
-        index = torch.tensor(kept_along(tensor.shape[dim], gone), device=tensor.device)
-        cut = cut.index_select(dim, index)
-    return cut.contiguous(memory_format=_memory_format(tensor))
+    kept = {dim: torch.from_numpy(_kept(tensor.shape[dim], removed[dim])).to(tensor.device) for dim in sorted(removed)}
+    return _selected(tensor, kept).contiguous(memory_format=_memory_format(tensor))
+
+
+def _selected(tensor: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
+    if len(kept) > 1 and 0 in kept and tensor.numel() > _PIECE:
+        shape = [len(kept.get(dim, range(size))) for dim, size in enumerate(tensor.shape)]
+        found, others = tensor.new_empty(shape), {dim: kept[dim] for dim in kept if dim}
+        rows = max(1, _PIECE // math.prod(tensor.shape[1:]))
+        for piece, chosen in zip(found.split(rows), kept[0].split(rows), strict=True):
+            piece.copy_(_selected(tensor.index_select(0, chosen), others))
+        return found
+    for dim, index in kept.items():
+        tensor = tensor.index_select(dim, index)
+    return tensor
+
+
+def _kept(size: int, removed: Places) -> NDArray[np.intp]:
+    stays = np.ones(size, dtype=np.bool_)
+    stays[np.asarray(removed, dtype=np.intp)] = False
+    return np.flatnonzero(stays)
 
 
 def aliases(model: nn.Module, names: Collection[str]) -> dict[int, Any]:
@@ -136,7 +158,7 @@ def cut_tensors(model: nn.Module, removed: Positions) -> set[int]:
     return {id(tensors[name]) for name in removed}
 
 
-def _check(name: str, dims: Mapping[int, Sequence[int]], tensor: Tensor | None) -> None:
+def _check(name: str, dims: Mapping[int, Places], tensor: Tensor | None) -> None:
     if tensor is None:
         raise SurgeryError(f"the plan cuts {name!r}, a tensor the model does not have; it is another model's plan")
     for dim, positions in dims.items():
