@@ -265,6 +265,18 @@ def test_random_weights_get_a_schedule_of_their_own(
     assert [row["lr"] for row in steps] == pytest.approx([1e-2 * factor for factor in expected])
 
 
+def test_an_averaged_copy_begins_with_the_weights_that_are_trained_anew(
+    net: nn.Module, tasks: list[Task], squares: Any
+) -> None:
+    """At a rate of nothing the copy is what the retrained network began with, and nothing of its parent."""
+    method = ROUNDS.model_copy(update={"then": "retrain"})
+    still = Training(steps=20, **{**PLAIN, "lr": 1e-30})
+    plain = fit(net, tasks, squares, training=still, method=method).model
+    averaged = fit(net, tasks, squares, training=still.model_copy(update={"ema": 0.99}), method=method).model
+    for name, weight in plain.named_parameters():
+        torch.testing.assert_close(averaged.get_parameter(name), weight)
+
+
 def test_a_chain_tells_where_its_weights_began(net: nn.Module, tasks: list[Task], squares: Any) -> None:
     method = Chain([ROUNDS.model_copy(update={"then": "retrain"}), DynamicSparse(density=0.5)])
     model, run = method.start(net, squares[0][0][None], tasks, steps=40)

@@ -32,18 +32,19 @@ class Average:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.updates = 0
+        self.updates: int
         self._masks: dict[str, Tensor] = {}
         self.model = nn.Module()
         self.restart(model)
 
     def restart(self, model: nn.Module) -> None:
-        """Begin again at a model whose shape can't be followed.
+        """Begin again at a model whose shape or weights can't be followed.
 
         Args:
             model: The model to copy.
         """
         self.model = deepcopy(model).requires_grad_(requires_grad=False)
+        self.updates = 0
         self._masks = {}
 
     @torch.no_grad()

@@ -43,6 +43,7 @@ class Trainee:
         self.average = Average(model, training.ema) if training.ema is not None else None
         self.forward: Callable[..., Any] = engine.wrap(model, compiled=True)
         self.notes: list[str] = []
+        self._begun = run.begun
 
     @property
     def validated(self) -> nn.Module:
@@ -71,7 +72,11 @@ class Trainee:
 
     def _follow(self, model: nn.Module) -> None:
         """Bring the averaged copy along, or begin it again where the method did more than cut."""
+        fresh, self._begun = self.run.begun != self._begun, self.run.begun
         if self.average is None:
+            return
+        if fresh:  # an average with weights that were thrown away is no average of the new ones
+            self.average.restart(model)
             return
         try:
             self.average.model = follow_ema(self.average.model, model).requires_grad_(requires_grad=False)
