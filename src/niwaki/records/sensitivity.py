@@ -11,7 +11,7 @@ class GroupSensitivity(RecordBase):
     Attributes:
         group: The group's name, as in a plan.
         channels: Channels in the group.
-        removed: How many of them were silenced.
+        removed: How many of them went.
         macs: Share of the whole model's multiply-accumulates that would be saved, in [0, 1].
         rise: Task to the rise of its loss, as a fraction of the dense model's; negative where it fell.
     """
@@ -33,7 +33,7 @@ class Sensitivity(RecordBase):
 
     Attributes:
         losses: Task to the dense model's mean loss.
-        share: Share of a group's channels that was silenced, those with the lowest scores.
+        share: Share of a group's channels that went, those with the lowest scores.
         criterion: What they were scored by.
         groups: The rows, in the order of the model.
         version: Version of this form.

@@ -5,7 +5,7 @@ from niwaki.surgery.bank_steps import install_banks, materialise
 from niwaki.surgery.banks import HeldBank, banks_of
 from niwaki.surgery.batchnorm import reestimate_batchnorm
 from niwaki.surgery.compressed_rows import CompressedRows, Kernel, pick_kernel
-from niwaki.surgery.cutting import classes_removed_by, cut
+from niwaki.surgery.cutting import classes_removed_by, cut, cut_away
 from niwaki.surgery.factored import factor
 from niwaki.surgery.graph_model import GraphModel
 from niwaki.surgery.literals import LiteralSize, find_literal_sizes
@@ -28,6 +28,7 @@ __all__ = [
     "banks_of",
     "classes_removed_by",
     "cut",
+    "cut_away",
     "cuts_among",
     "factor",
     "find_literal_sizes",

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
+from niwaki.contract import Example
 from niwaki.errors import SurgeryError
 from niwaki.graph import Channels, example_from_spec, find_channels, trace
-from niwaki.modules import copied
+from niwaki.modules import copied, device_of
 from niwaki.quiet import uninterrupted
 from niwaki.records import Plan as PlanRecord
 from niwaki.records import Repair, Rescale
@@ -25,7 +26,7 @@ from niwaki.surgery.respecialise import free_channels, respecialise
 from niwaki.surgery.tensors import Places, Positions, aliases, cut_tensors, named_tensors, removed_by
 from niwaki.surgery.wrappers import plain_name, rewrap, unwrap
 
-__all__ = ["classes_removed_by", "cut", "operate"]
+__all__ = ["classes_removed_by", "cut", "cut_away", "operate"]
 
 
 @uninterrupted()
@@ -124,16 +125,21 @@ def _cut_proved(work: _Work, form: str) -> _Made:
 
 def _cut_modules(work: _Work) -> _Made:
     gone = classes_removed_by(work.channels, work.removed)
+    made = _operated(work, gone)
+
+    def again(dense: nn.Module) -> nn.Module:
+        return operate(dense, work.removed, made.repairs, made.rescales)
+
+    return made._replace(notes=_proved(work, Candidate(work.dense, made.small, work.channels, gone, again)))
+
+
+def _operated(work: _Work, gone: Mask) -> _Made:
+    """Cut modules, with what their attributes and the numbers that they compute need."""
     repairs = find_repairs(work.dense, work.channels, gone)
     small = operate(work.dense, work.removed, repairs)
     rescales = find_rescales(find_drift(work.dense, small, work.channels, gone)) if gone.any() else []
-
-    def again(dense: nn.Module) -> nn.Module:
-        return operate(dense, work.removed, repairs, rescales)
-
-    small = again(work.dense) if rescales else small
-    notes = _proved(work, Candidate(work.dense, small, work.channels, gone, again))
-    return _Made(small, "module", tuple(repairs), tuple(rescales), notes)
+    small = operate(work.dense, work.removed, repairs, rescales) if rescales else small
+    return _Made(small, "module", tuple(repairs), tuple(rescales))
 
 
 def _cut_graph(work: _Work) -> _Made:
@@ -154,6 +160,33 @@ def _proved(work: _Work, candidate: Candidate) -> tuple[str, ...]:
 def _uncapitalised(error: Exception) -> str:
     text = str(error)
     return text[:1].lower() + text[1:]
+
+
+@uninterrupted()
+def cut_away(model: nn.Module, channels: Channels, removed: Mask) -> nn.Module:
+    """Cut channel classes out of a copy of a model, without plan or proof, to see what it would answer.
+
+    Args:
+        model: The dense model, unwrapped; it is left as it is.
+        channels: Its channel classes.
+        removed: By class id, whether the class goes.
+
+    Returns:
+        The cut copy, in the same mode; it may fail to run where sizes are written in its code.
+
+    Raises:
+        SurgeryError: When the model can't be copied, or sizes in its attributes can't follow.
+
+    Examples:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1))
+        >>> channels = find_channels(trace(net, torch.ones(1, 1)))
+        >>> removed = channels.removable.copy()
+        >>> removed[channels.tensors["0.weight"][0][0]] = False
+        >>> cut_away(net, channels, removed)[0]
+        Linear(in_features=1, out_features=1, bias=True)
+    """
+    return _operated(_Work(model, channels, positions_of(channels, removed), verify=False), removed).small
 
 
 def operate(
@@ -249,10 +282,22 @@ def _fitting_sizes(model: nn.Module, plan: PlanRecord, removed: Positions) -> di
     return {name: tuple(tensors[name].shape) for name in removed if name in tensors}
 
 
+def _fitting(example: Example, model: nn.Module) -> Example:
+    """Move drawn inputs to where a model lies, in a floating type that it has: a plan is no model's alone."""
+    device = device_of(model)
+    types = [each.dtype for each in model.parameters() if each.is_floating_point()]
+
+    def fitting(tensor: Tensor) -> Tensor:
+        foreign = types and tensor.is_floating_point() and tensor.dtype not in types
+        return tensor.to(device, types[0] if foreign else tensor.dtype)
+
+    return example.map(fitting)
+
+
 def _channels_anew(model: nn.Module, plan: PlanRecord) -> Channels:
     if not plan.examples:
         raise SurgeryError(
             "the plan tells no example inputs, so the cut can't prove itself; give channels=..., or verify=False"
         )
-    examples = [example_from_spec(spec, seed) for seed, spec in enumerate(plan.examples)]
+    examples = [_fitting(example_from_spec(spec, seed), model) for seed, spec in enumerate(plan.examples)]
     return find_channels(trace(model, examples), attention=plan.attention)

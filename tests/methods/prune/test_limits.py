@@ -12,7 +12,7 @@ from niwaki.errors import BudgetError, DataError, SettingError
 from niwaki.graph import find_channels, trace
 from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.limits import limits_of
-from niwaki.methods.prune.silencing import silenced
+from niwaki.methods.prune.thinning import losses_without, silenced
 from niwaki.tasks import Task
 
 
@@ -88,6 +88,70 @@ def test_silenced_channels_answer_like_cut_ones(trained: nn.Module, example: Ten
     expected, found = plan.apply(trained)(batches[0][0]), silenced(trained, channels, gone)(batches[0][0])
     for task, answer in expected.items():
         torch.testing.assert_close(found[task], answer, atol=1e-5, rtol=1e-4)
+
+
+class Normed(nn.Module):
+    """Layer norms take their statistics from the channels that are there: zeros among them are not the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Linear(6, 24), nn.LayerNorm(24), nn.ReLU(), nn.Linear(24, 24), nn.LayerNorm(24), nn.ReLU()
+        )
+        self.age, self.size = nn.Linear(24, 1), nn.Linear(24, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = self.trunk(x)
+        return {"age": self.age(y), "size": self.size(y)}
+
+
+@pytest.mark.parametrize("limit", [0.3, 1.0, 3.0])
+def test_limits_are_kept_where_norms_look_at_the_features(limit: float) -> None:
+    torch.manual_seed(0)
+    net, known = Normed(), list[Task]([nw.Regression(name="age"), nw.Regression(name="size")])
+    x = torch.randn(4, 32, 6)
+    data = [(each, {"age": each[:, :1] * each[:, 1:2], "size": each.sum(1, keepdim=True)}) for each in x]
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for step in range(100):
+        batch, targets = data[step % 4]
+        optimizer.zero_grad()
+        torch.stack(list(nw.task_losses(known, net(batch), targets).values())).sum().backward()
+        optimizer.step()
+    net.eval()
+    plan = nw.plan(net, x[0], tasks=known, data=data, limits={"*": limit}, round_to=1)
+    small = plan.apply(net)
+    before, after = losses(net, known, data), losses(small, known, data)
+    assert plan.reached["macs"] < 1
+    assert all(after[task] <= (1 + limit) * before[task] for task in before)
+    table = nw.sensitivity(net, x[0], known, data, criterion="magnitude")
+    half = nw.plan(net, x[0], channels=0.5, round_to=1)
+    row = table.groups[0]
+    alone = [group.name for group in half.groups if group.name != row.group]
+    for name in alone:
+        half = half.veto(name)
+    cut = losses(half.apply(net), known, data)
+    assert row.rise == pytest.approx({task: cut[task] / before[task] - 1 for task in before}, rel=1e-4)
+
+
+class Written(nn.Module):
+    """Its code can't run with fewer channels, so that a graph would come back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(2, 8), nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"age": self.last(self.first(x).reshape(-1, 8).relu())}
+
+
+def test_losses_of_what_can_not_run_at_its_new_size_are_estimated() -> None:
+    net, x = Written().eval(), torch.randn(5, 2)
+    channels = find_channels(trace(net, x))
+    gone = channels.removable.copy()
+    gone[channels.tensors["first.weight"][0][:4]] = False  # type: ignore[index]  # a linear layer's rows are labelled
+    calibration = Calibration((nw.Regression(name="age"),), ((x, {"age": torch.ones(5, 1)}),))
+    expected = calibration.mean_losses(silenced(net, channels, gone))
+    assert losses_without(net, channels, gone, calibration) == expected
 
 
 def test_sensitivity_is_the_loss_of_networks_cut_in_one_group_alone(

@@ -13,7 +13,7 @@ from niwaki.graph import Channels
 from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.allocation import Allocation
 from niwaki.methods.prune.budget import Counts
-from niwaki.methods.prune.silencing import silenced
+from niwaki.methods.prune.thinning import losses_without
 
 __all__ = ["Trial", "limits_of", "shrink"]
 
@@ -90,8 +90,8 @@ class Trial:
         return cls(model, channels, calibration, dense, each)
 
     def strain(self, keep: NDArray[np.bool_]) -> float:
-        """Return how much of its limit the worst task uses up with the other channels silenced: 1 is all of it."""
-        found = self.calibration.mean_losses(silenced(self.model, self.channels, ~keep))
+        """Return how much of its limit the worst task uses up without the other channels: 1 is all of it."""
+        found = losses_without(self.model, self.channels, ~keep, self.calibration)
         return max(_used(found[task] - loss, self.limits[task] * abs(loss)) for task, loss in self.dense.items())
 
 

@@ -94,6 +94,7 @@ class PruningRun(Run):
         """Return the criterion's penalty, until the last cut."""
         if self.settled or self._subject is None:
             return super().penalty(model)
+        self._require_own(model)
         found = self.method.criterion.penalty(unwrap(model), self._subject.channels)
         return super().penalty(model) if found is None else found
 
@@ -102,6 +103,7 @@ class PruningRun(Run):
         evidence = self._evidence
         if self.settled or evidence is None or self.method.scored_on != "training":
             return
+        self._require_own(model)
         inner = unwrap(model)
         parameters = {name: inner.get_parameter(name) for name in evidence.parameters}
         with torch.no_grad():

@@ -86,10 +86,11 @@ def plan_round(subject: Subject, selection: Selection, turn: Round | None = None
 
     Raises:
         BudgetError: When the budget is out of reach; a `WrittenSizesError` where it is not for a graph.
-        ContractError: When the criterion has seen too little, or ``widths`` names what the model does not have.
+        ContractError: When the criterion has seen too little or gives no worth, or ``widths`` names what the model does
+            not have.
     """
     turn, model = turn or Round(), subject.model
-    scores = selection.criterion.score(model, subject.channels, subject.evidence)
+    scores = subject.scores(selection.criterion)
     notes = selection.criterion.notes(subject.channels, subject.evidence)
     channels, chosen, written = _chosen(Problem(subject.channels, scores, subject, selection, turn), pick)
     groups, frozen = outcomes(Outcome(channels, chosen.keep, chosen.allocation.reasons(), output_dims(model)))

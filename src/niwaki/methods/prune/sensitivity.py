@@ -11,10 +11,10 @@ from niwaki.contract import task_names
 from niwaki.errors import DataError, SettingError
 from niwaki.graph import ChannelGroup, Channels, planned_size
 from niwaki.methods.calibration import Calibration, open_calibration
-from niwaki.methods.prune.criteria import Criterion, Magnitude, Scores
+from niwaki.methods.prune.criteria import Criterion, Scores
 from niwaki.methods.prune.settings import Selection
-from niwaki.methods.prune.silencing import silenced
 from niwaki.methods.prune.subject import read_subject
+from niwaki.methods.prune.thinning import losses_without
 from niwaki.records import GroupSensitivity, Sensitivity
 from niwaki.settings import Budget
 from niwaki.surgery import unwrap
@@ -30,11 +30,11 @@ def sensitivity(
     batches: Iterable[Any],
     *,
     share: float = 0.5,
-    criterion: Criterion | None = None,
+    criterion: Criterion | dict[str, Any] | str | None = None,
 ) -> Sensitivity:
     """Measure how much each task's loss rises when one group alone loses a share of its channels.
 
-    The channels with the lowest scores are silenced, in a copy, and the losses are taken in evaluation mode without any
+    The channels with the lowest scores are cut out of a copy, and the losses are taken in evaluation mode without any
     training: the table says which groups which task leans on, and so which limits are tight.
 
     Args:
@@ -42,14 +42,14 @@ def sensitivity(
         example: As for `niwaki.plan`.
         tasks: The tasks, with their losses.
         batches: ``(x, {task: target})`` or ``{task: (x, target)}``; all of them are used, for each group.
-        share: Share of a group's channels that is silenced, in (0, 1]; at least one goes and one stays.
-        criterion: What a channel is worth; its magnitude by default.
+        share: Share of a group's channels that goes, in (0, 1]; at least one goes and one stays.
+        criterion: What a channel is worth: a criterion, its settings or its kind; its magnitude by default.
 
     Returns:
         One row for each group that can give channels; it prints as a table.
 
     Raises:
-        SettingError: When the share is not in (0, 1].
+        SettingError: When the share is not in (0, 1], or no criterion has that kind.
         ContractError: When tasks have no losses, or the example does not fit the model.
         DataError: When there is no batch, or a task has no label in any.
 
@@ -66,20 +66,18 @@ def sensitivity(
     """
     if not 0 < share <= 1:
         raise SettingError(f"share lies in (0, 1]; got {share!r}")
-    chosen, inner = criterion or Magnitude(), unwrap(model)
-    calibration = open_calibration(tasks, batches, None)
-    subject = read_subject(inner, example, Selection(budget=Budget(channels=1.0), criterion=chosen), task_names(tasks))
-    subject = subject.looked_at(calibration)
+    selection = Selection(budget=Budget(channels=1.0), **({} if criterion is None else {"criterion": criterion}))
+    inner, calibration = unwrap(model), open_calibration(tasks, batches, None)
+    subject = read_subject(inner, example, selection, task_names(tasks)).looked_at(calibration)
     dense = calibration.mean_losses(inner)
     blank = [task.name for task in tasks if task.name not in dense]
     if blank:
         raise DataError(f"the batches hold no label of {', '.join(blank)}; give batches in which every task has some")
-    scores = chosen.score(inner, subject.channels, subject.evidence)
-    thin = (subject.channels, scores, share)
+    thin = (subject.channels, subject.scores(selection.criterion), share)
     return Sensitivity(
         losses=dense,
         share=share,
-        criterion=chosen.kind,
+        criterion=selection.criterion.kind,
         groups=tuple(
             _row(inner, group, thin, (calibration, dense)) for group in subject.channels.groups if group.reason is None
         ),
@@ -94,7 +92,7 @@ def _row(
 ) -> GroupSensitivity:
     (channels, scores, share), (calibration, dense) = thin, known
     gone = _lowest(group, channels, scores, share)
-    losses = calibration.mean_losses(silenced(model, channels, gone))
+    losses = losses_without(model, channels, gone, calibration)
     whole, rest = (planned_size(channels, keep)[1] for keep in (np.ones_like(gone), ~gone))
     return GroupSensitivity(
         group=group.name,

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from niwaki.errors import ContractError
 from niwaki.graph import Channels, find_channels, trace
 from niwaki.methods.calibration import Calibration
+from niwaki.methods.prune.criteria import Criterion, Scores
 from niwaki.methods.prune.evidence import Evidence
 from niwaki.methods.prune.scope import inside
 from niwaki.methods.prune.settings import Selection
@@ -39,6 +42,27 @@ class Subject:
         if self.evidence is not None:
             calibration.show(self.model, self.evidence)
         return replace(self, calibration=calibration)
+
+    def scores(self, criterion: Criterion) -> Scores:
+        """Return what each channel class is worth.
+
+        Raises:
+            ContractError: When the criterion has seen too little, does not give each class one number, or gives what is
+                not a number to a channel that may go.
+        """
+        found = criterion.score(self.model, self.channels, self.evidence)
+        if np.shape(found) != (self.channels.count,):
+            raise ContractError(
+                f"criterion {criterion.kind!r} gives scores of shape {np.shape(found)}; a score for each of the "
+                f"{self.channels.count} channel classes is needed (channels.count)"
+            )
+        broken = int(np.isnan(found[self.channels.removable]).sum())
+        if broken:
+            raise ContractError(
+                f"criterion {criterion.kind!r} gives NaN to {broken} of {int(self.channels.removable.sum())} channels: "
+                "weights, inputs or losses are not finite; look for the first of them that is not"
+            )
+        return found
 
 
 def read_subject(model: nn.Module, example: Any, selection: Selection, tasks: Sequence[str] | None = None) -> Subject:
