@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from niwaki.errors import ContractError, FileError
@@ -80,6 +82,12 @@ def test_a_choice_can_be_edited(plan: Plan) -> None:
     assert plan.with_kept("conv", [3]).reached == {}
 
 
+@pytest.mark.parametrize("kept", [[True, False], [0.5, 1]])
+def test_a_choice_is_of_numbers(plan: Plan, kept: list[Any]) -> None:
+    with pytest.raises(ContractError, match=r"kept names the channels that stay by number, such as \[0, 2\]; got"):
+        plan.with_kept("conv", kept)
+
+
 @pytest.mark.parametrize("kept", [[], [4], [-1]])
 def test_a_choice_outside_the_group_is_refused(plan: Plan, kept: list[int]) -> None:
     with pytest.raises(ContractError, match=r"'conv' keeps between 1 and 4 of its channels 0\.\.3"):
@@ -97,7 +105,7 @@ def test_an_unknown_group_is_answered_with_the_known(plan: Plan) -> None:
         ("fc", "conv: keeps 2 of 4 channels"),
         ("other", "other: kept whole: smaller than two rounding steps"),
         ("head", "head.weight: kept whole: output of the model"),
-        ("nothing", "nothing: nothing of that name is in the plan"),
+        ("head.weight", "head.weight: kept whole: output of the model"),
     ],
 )
 def test_it_says_why(plan: Plan, name: str, answer: str) -> None:

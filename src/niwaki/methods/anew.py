@@ -27,8 +27,8 @@ def require_resettable(model: nn.Module, build: Build | None, *, asked: str, ins
         instead: What may be asked for instead.
 
     Raises:
-        ContractError: When parameters are frozen, or, without ``build``, a module with parameters of its own has no
-            `reset_parameters`; the message names the first.
+        ContractError: When parameters are frozen, ``build`` makes another network, or, without it, a module with
+            parameters of its own has no `reset_parameters`; the message names the first.
     """
     for name, parameter in unwrap(model).named_parameters():
         if not parameter.requires_grad:
@@ -42,6 +42,8 @@ def require_resettable(model: nn.Module, build: Build | None, *, asked: str, ins
                 f"({type(module).__name__}) has no reset_parameters(); give build=, a function that makes the dense "
                 "network anew"
             )
+    if build is not None:
+        built_anew(model, build, 0)  # now, and not after hours of training
 
 
 def built_anew(small: nn.Module, build: Build | None, seed: int) -> nn.Module:
@@ -85,8 +87,8 @@ def built_anew(small: nn.Module, build: Build | None, seed: int) -> nn.Module:
     if mine != theirs:
         name = next(each for each in (*theirs, *mine) if mine.get(each) != theirs.get(each))
         raise ContractError(
-            f"build makes another network: {name!r} is {mine.get(name)} there and {theirs.get(name)} in the model; "
-            f"{_DENSE}"
+            f"build makes another network: {name!r} is {mine.get(name, 'missing')} there and "
+            f"{theirs.get(name, 'missing')} in the model; {_DENSE}"
         )
     return recompile(fresh.train(small.training), small)
 

@@ -116,6 +116,9 @@ def task_gradients(parameters: Mapping[str, Tensor], losses: Mapping[str, Tensor
     Returns:
         Task to name to gradient, the tasks in alphabetical order, so that nothing hangs on theirs.
 
+    Raises:
+        ContractError: When a backward pass through the losses has gone before.
+
     Examples:
         >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
         >>> task_gradients({"w": w}, {"near": w.sum(), "far": (w * w).sum()})
@@ -127,7 +130,14 @@ def task_gradients(parameters: Mapping[str, Tensor], losses: Mapping[str, Tensor
         if not losses[task].requires_grad or not wanted:
             found[task] = {}
             continue
-        gradients = torch.autograd.grad(losses[task], list(wanted.values()), retain_graph=True, allow_unused=True)
+        try:
+            gradients = torch.autograd.grad(losses[task], list(wanted.values()), retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            if "a second time" not in str(error):
+                raise
+            raise ContractError(
+                f"the graph of the loss of {task!r} is gone: call run.before_backward(model, losses) before backward()"
+            ) from error
         found[task] = {name: each for name, each in zip(wanted, gradients, strict=True) if each is not None}
     return found
 

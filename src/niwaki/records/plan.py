@@ -1,11 +1,12 @@
 """Plans: which channels stay, as plain data that prints, saves, loads and can be edited by hand."""
 
 from collections.abc import Iterable
+from operator import index
 from typing import Any, Literal, Self
 
 from pydantic import field_serializer, field_validator
 
-from niwaki.errors import ContractError
+from niwaki.errors import ContractError, did_you_mean
 from niwaki.records.base import RecordBase
 
 __all__ = ["ATTENTION", "Attention", "GroupPlan", "Plan", "Repair", "Rescale", "Slice", "Unit"]
@@ -130,8 +131,8 @@ class Plan(RecordBase):
         repairs: Integer attributes that were repaired; filled in by the cut.
         rescales: Weights that were multiplied by a number; filled in by the cut.
         notes: Remarks, such as a mode that could not be traced.
-        sizes: Tensor to its shape before the cut, for every tensor the plan touches; filled in by the cut. With it a
-            replay refuses a model of another width.
+        sizes: Tensor to its shape before the cut, for every tensor of a group; of a plan that was applied, for those
+            that it cut. With it a model of another width is refused.
         version: Version of this form.
     """
 
@@ -177,10 +178,13 @@ class Plan(RecordBase):
             A new plan; what it reaches is unknown until it is applied and measured.
 
         Raises:
-            ContractError: When the group is unknown, a channel lies outside it, or none would stay.
+            ContractError: When the group is unknown, a channel is no number or lies outside it, or none would stay.
         """
         group = self.group(name)
-        chosen = tuple(sorted(set(kept)))
+        given = tuple(kept)
+        if any(isinstance(each, bool) or not hasattr(each, "__index__") for each in given):
+            raise ContractError(f"kept names the {group.unit} that stay by number, such as [0, 2]; got {list(given)}")
+        chosen = tuple(sorted({index(each) for each in given}))
         if not chosen or chosen[0] < 0 or chosen[-1] >= group.size:
             raise ContractError(
                 f"group {name!r} keeps between 1 and {group.size} of its {group.unit} 0..{group.size - 1}"
@@ -233,15 +237,27 @@ class Plan(RecordBase):
             name: A group's, module's or tensor's name.
 
         Returns:
-            One sentence for each group or frozen tensor that matches.
+            One sentence for each group or frozen layer that it belongs to, holds or is.
+
+        Raises:
+            ContractError: When nothing of that name is in the plan; the message names the closest.
         """
         lines = [
             f"{each.name}: {_outcome(each)}"
             for each in self.groups
             if each.name == name or any(_belongs(piece.tensor, name) for piece in each.slices)
         ]
-        lines += [f"{key}: kept whole: {reason}" for key, reason in self.frozen.items() if _belongs(key, name)]
-        return "\n".join(dict.fromkeys(lines)) or f"{name}: nothing of that name is in the plan"
+        lines += [
+            f"{key}: kept whole: {reason}"
+            for key, reason in self.frozen.items()
+            if _belongs(key, name) or _belongs(name, key)
+        ]
+        if not lines:
+            tensors = {piece.tensor for each in self.groups for piece in each.slices}
+            layers = {tensor.rpartition(".")[0] or tensor for tensor in tensors}
+            known = sorted({*(each.name for each in self.groups), *layers, *tensors, *self.frozen})
+            raise ContractError(f"nothing named {name!r} is in the plan{did_you_mean(name, known)}")
+        return "\n".join(dict.fromkeys(lines))
 
     def __str__(self) -> str:
         width = max([24, *(len(each.name) for each in self.groups)])

@@ -274,6 +274,8 @@ def _fitting_sizes(model: nn.Module, plan: PlanRecord, removed: Positions) -> di
     tensors = named_tensors(model)
     for name, shape in plan.sizes.items():
         tensor = tensors.get(plain_name(name))
+        if tensor is not None and plain_name(name) not in removed:
+            continue
         if tensor is None or tuple(tensor.shape) != shape:
             found = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
             raise SurgeryError(

@@ -4,15 +4,18 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from niwaki.contract import Example
-from niwaki.errors import BudgetError, ContractError, SettingError
+from niwaki.errors import BudgetError, ContractError, SettingError, SurgeryError
+from niwaki.graph import Channels
 from niwaki.measure import measure
 from niwaki.methods.prune import Magnitude, RandomScore, plan, prune
+from niwaki.methods.prune.criteria import Scores
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of
 
@@ -289,3 +292,63 @@ def test_a_parameter_of_the_root_that_no_example_reaches_is_told(example: Tensor
     net.spare = nn.Parameter(torch.zeros(3))
     (note,) = plan(net, example, channels=0.5).notes
     assert note.startswith("no example reaches: spare (")
+
+
+def test_a_plan_is_for_models_of_its_widths_before_it_was_ever_applied(example: Tensor) -> None:
+    made = plan(Wide(), example, macs=0.5)
+    wider = Wide()
+    wider.a = nn.Conv2d(3, 72, 3, padding=1)
+    for each in (made, type(made).from_json(made.to_json())):
+        with pytest.raises(
+            SurgeryError, match=r"tensor 'a\.weight' is of shape \(72, 3, 3, 3\), .* made for \(64, 3, 3"
+        ):
+            each.apply(wider)
+    with pytest.raises(SurgeryError, match=r"is of shape .*, the plan was made for"):
+        made.apply(made.apply(Wide()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_a_plan_is_applied_to_a_checkpoint_of_another_type(example: Tensor, dtype: torch.dtype) -> None:
+    made = plan(Wide(), example, macs=0.5)
+    small = made.apply(Wide().to(dtype))
+    assert {each.dtype for each in small.parameters()} == {dtype}
+
+
+def test_a_plan_is_applied_where_the_model_lies(example: Tensor) -> None:
+    """A graph is read anew, with inputs drawn as the plan tells."""
+    made = plan(Wide(), example, macs=0.5, form="graph")
+    small = made.apply(Wide().to("meta"), verify=False)
+    assert {each.device.type for each in small.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", ["a.bias", "one.weight", "one.bias", "b.1.weight"])
+def test_every_parameter_is_accounted_for(example: Tensor, name: str) -> None:
+    made = plan(Wide(), example, channels=0.5, tasks=["classes", "depth"])
+    assert made.why(name).partition(":")[0] in {*(group.name for group in made.groups), *made.frozen}
+
+
+def test_a_name_that_is_not_in_the_plan_is_refused_with_the_closest(example: Tensor) -> None:
+    with pytest.raises(ContractError, match="nothing named 'smal' is in the plan; did you mean 'small'"):
+        plan(Wide(), example, channels=0.5).why("smal")
+
+
+class Odd(Magnitude):
+    """A criterion of a user's own that goes wrong."""
+
+    wrong: str = "nan"
+
+    def score(self, model: nn.Module, channels: Channels, evidence: Any = None) -> Scores:
+        found = super().score(model, channels, evidence)
+        return found[1:] if self.wrong == "short" else np.where(np.arange(len(found)) % 2, np.nan, found)
+
+
+def test_scores_that_are_no_numbers_are_refused(example: Tensor) -> None:
+    with pytest.raises(ContractError, match=r"criterion 'magnitude' gives NaN to \d+ of \d+ channels: weights, inputs"):
+        plan(Wide(), example, channels=0.5, criterion=Odd())
+    with pytest.raises(ContractError, match=r"scores of shape \(\d+,\); a score for each of the \d+ channel classes"):
+        plan(Wide(), example, channels=0.5, criterion=Odd(wrong="short"))
+    net = Wide()
+    with torch.no_grad():
+        net.a.weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(ContractError, match="not finite"):
+        plan(net, example, channels=0.5)

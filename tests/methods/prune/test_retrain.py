@@ -1,6 +1,7 @@
 """The re-initialised arm: the small network with random weights, and an optimizer without a past."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -52,13 +53,24 @@ def test_one_shot_and_its_settings_survive_a_round_trip(tiny: nn.Module, example
     method = arm(begin=0.0, build=nn.Identity)
     assert "build" not in method.model_dump()
     assert StructuredPruning(**method.model_dump(mode="json")) == arm(begin=0.0)
-    with pytest.raises(ContractError, match="build makes another network: .*'first.0.weight' is missing"):
+    with pytest.raises(ContractError, match="build makes another network: 'first.0.weight' is missing there"):
         method.start(tiny, example, steps=4)
-
     with pytest.raises(
         ContractError, match=r"another network: 'first.0.weight' is \(.*float64\) there and \(.*float32"
     ):
         arm(begin=0.0, build=lambda: type(tiny)().double()).start(tiny, example, steps=4)
+
+
+@pytest.mark.parametrize("begin", [0.0, 0.5])
+def test_a_network_that_can_not_be_built_is_refused_before_any_training(
+    tiny: nn.Module, example: Tensor, begin: float
+) -> None:
+    with pytest.raises(SettingError, match="a function that makes the dense network anew, .*; got a network"):
+        arm(build=tiny)
+    wide = type(tiny)()
+    wide.get_submodule("first")[0] = nn.Conv2d(3, 14, 1)  # type: ignore[operator]  # it is a Sequential
+    with pytest.raises(ContractError, match="build makes another network: 'first.0.weight' is"):
+        arm(begin=begin, build=lambda: deepcopy(wide)).start(tiny, example, steps=8)
 
 
 class Scaled(nn.Module):

@@ -63,6 +63,22 @@ def test_a_number_goes_every_so_many_steps_until_the_budget_is_met(
     assert plans_of(small)[0].asked.endswith("round 1, 3 channels")
 
 
+@pytest.mark.parametrize("scored_on", ["training", "calibration"])
+def test_where_widths_are_rounded_a_cut_waits_for_the_schedule(
+    tiny: nn.Module, example: Tensor, batches: Any, tasks: list[Task], step: Step, scored_on: Any
+) -> None:
+    method = paper(every=1, remove=1, round_to=4, floor=4, budget=Budget(channels=0.5), scored_on=scored_on)
+    model, run = method.start(tiny, example, tasks, steps=24, data=batches)
+    optimizer, dense = adam(run, model), sum(widths(tiny))
+    found = []
+    for number in range(5):
+        model = step(model, run, optimizer, batches[number % 8], tasks)
+        found.append(dense - sum(widths(model)))
+    assert not run.settled
+    assert all(number <= gone < number + 4 for number, gone in enumerate(found, 1)), "at most a rounding step ahead"
+    assert len(plans_of(model)) == len(set(found)) == 2
+
+
 def test_a_share_is_of_the_dense_models_channels(
     tiny: nn.Module, example: Tensor, batches: Any, tasks: list[Task], step: Step
 ) -> None:
@@ -108,6 +124,39 @@ def test_an_unreachable_budget_is_refused_at_the_start(tiny: nn.Module, example:
 def test_settings_that_make_no_sense(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         StructuredPruning(**{"budget": Budget(macs=0.5), **values})
+
+
+def test_hooks_that_were_left_out_are_named(
+    tiny: nn.Module, example: Tensor, batches: Any, tasks: list[Task], step: Step
+) -> None:
+    model, run = paper().start(tiny, example, tasks, steps=20)
+    run.after_step(model, adam(run, model))
+    with pytest.raises(ContractError, match=r"seen no training batch .* call run.before_backward\(model, losses\)"):
+        run.after_step(model, adam(run, model))
+    model, run = paper().start(tiny, example, tasks, steps=20, data=batches)
+    run.after_step(model, adam(run, model))
+    with pytest.warns(UserWarning, match="no training batch since the last cut: .* it is scored on `data` instead"):
+        small = run.after_step(model, adam(run, model))
+    assert small is not model
+    losses = {"depth": model(batches[0][0])["depth"].sum()}
+    with pytest.raises(ContractError, match="does not come from these cuts"):
+        run.before_backward(model, losses)
+    losses = {"depth": small(batches[0][0])["depth"].sum()}
+    losses["depth"].backward()
+    with pytest.raises(ContractError, match=r"the graph of the loss of 'depth' is gone: .* before backward\(\)"):
+        run.before_backward(small, losses)
+
+
+def test_a_penalty_is_of_the_runs_own_model(
+    tiny: nn.Module, example: Tensor, batches: Any, tasks: list[Task], step: Step
+) -> None:
+    model, run = paper(criterion=BNScale(strength=1e-3)).start(tiny, example, tasks, steps=20)
+    optimizer = adam(run, model)
+    for batch in batches[:2]:
+        small = step(model, run, optimizer, batch, tasks)
+    with pytest.raises(ContractError, match="does not come from these cuts"):
+        run.penalty(model)
+    assert run.penalty(small).item() > 0
 
 
 @pytest.mark.parametrize("saved_after", [1, 3, 4])

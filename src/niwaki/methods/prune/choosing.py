@@ -56,12 +56,14 @@ class Round:
         dense: The model before the first of them, None in the first.
         remove: How many channels go, or a share of those the dense model has; None goes as far towards the budget as
             the round's number says. The last round goes all the way.
+        gone: Channels that went in the rounds before.
     """
 
     number: int = 1
     of: int = 1
     dense: Dense | None = None
     remove: int | float | None = None
+    gone: int = 0
 
     @property
     def steps_by_channels(self) -> bool:
@@ -164,15 +166,19 @@ def _within(budget: Budget, problem: Problem, sizes: "_Sizes", dense: Dense) -> 
 
 
 def _one_step(turn: Round, allocation: Allocation, sizes: "_Sizes", dense: Dense) -> Counts | None:
-    """Take the asked number of channels away; None where that is not asked for, or none can go."""
+    """Take away what the schedule says by now; None where that is not asked for, or none can go.
+
+    Where widths are rounded, a round takes a whole step, and those after it nothing until the schedule has caught up.
+    """
     if not turn.steps_by_channels:
         return None
     assert turn.remove is not None
-    remove = round(turn.remove * dense.channels) if isinstance(turn.remove, float) else turn.remove
     whole, least = (sizes.of(allocation.counts(share))["channels"] for share in (1.0, 0.0))
     if least == whole:
         return None
-    return fill(allocation, lambda each: sizes.of(each)["channels"], max(whole - remove, least))
+    by_now = turn.number * (turn.remove * dense.channels if isinstance(turn.remove, float) else turn.remove)
+    due = round(by_now) - turn.gone
+    return fill(allocation, lambda each: sizes.of(each)["channels"], max(whole - max(due, 0), least))
 
 
 def _allocation(problem: Problem) -> Allocation:

@@ -100,6 +100,10 @@ class StructuredPruning(Selection, Method):
     def _builds_what_it_retrains(self) -> Self:
         if self.build is not None and self.then != "retrain":
             raise ValueError('build is for then="retrain"; leave it out, or ask for that')
+        if isinstance(self.build, nn.Module):
+            raise ValueError(  # noqa: TRY004 - which pydantic turns into its own error
+                "build is a function that makes the dense network anew, such as lambda: Net(); got a network"
+            )
         return self
 
     @property

@@ -1,5 +1,6 @@
 """Pruning at work in somebody's loop: it watches, counts steps, cuts when a round is due, and remembers its plans."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -125,7 +126,8 @@ class PruningRun(Run):
             The model to go on with.
 
         Raises:
-            ContractError: When the model is not the one that this run returned last.
+            ContractError: When the model is not the one that this run returned last, or the criterion has seen no
+                batch since the last cut and there are no others.
         """
         self._require_own(model)
         self.step += 1
@@ -214,8 +216,11 @@ class PruningRun(Run):
         return model
 
     def _cut(self, model: nn.Module, optimizer: Optimizer | None, number: int) -> nn.Module:
-        turn = Round(number, len(self.moments), self.dense, self.method.remove)
+        gone = sum(group.size - len(group.kept) for plan in self.plans for group in plan.groups)
+        turn = Round(number, len(self.moments), self.dense, self.method.remove, gone)
         planned = plan_goal(self._judged(model), self.method, turn)
+        if not planned.met and planned.keep.all():
+            return self._wait(model, planned.dense, number)
         small = planned.cut(model)
         self._subject, self.dense = None, planned.dense
         self.done = len(self.moments) if planned.met else number
@@ -229,6 +234,13 @@ class PruningRun(Run):
             self._watch(small)
         return small
 
+    def _wait(self, model: nn.Module, dense: Dense, number: int) -> nn.Module:
+        """Go on uncut, where the schedule has to catch up with the last cut; what batches showed is kept for later."""
+        self.done, self.dense = number, dense
+        if self._watching and self.method.scored_on == "calibration":
+            self._watch(model)
+        return model
+
     def _judged(self, model: nn.Module) -> Subject:
         """Return the model with all its criterion has to see; channels that were read before are used again."""
         if self._subject is None or not _same_tensors(self._subject, unwrap(model)):
@@ -238,12 +250,24 @@ class PruningRun(Run):
                 self._evidence.load_state_dict(gathered)
         subject, evidence = self._subject, self._evidence
         assert subject is not None
-        blank = evidence is not None and (self.method.scored_on == "calibration" or not evidence.batches)
+        unseen = evidence is not None and not evidence.batches
+        blank = unseen or (evidence is not None and self.method.scored_on == "calibration")
+        if unseen and self.step and self.method.scored_on == "training":
+            self._tell_unseen()
         if blank and self._calibration is None:
             self._calibration = open_calibration(self._given.tasks, self._given.data, self.method.calibration_batches)
         if blank and self._calibration is not None:
             return subject.looked_at(self._calibration)
         return replace(subject, calibration=self._calibration)
+
+    def _tell_unseen(self) -> None:
+        text = (
+            f"the criterion {self.method.criterion.kind!r} has seen no training batch since the last cut: call "
+            "run.before_backward(model, losses) in every step, before backward()"
+        )
+        if self._given.data is None:
+            raise ContractError(f"{text}, or give `data` to `start`")
+        warnings.warn(f"{text}; it is scored on `data` instead", UserWarning, stacklevel=2)
 
     def _settle(self, small: nn.Module, optimizer: Optimizer | None) -> nn.Module:
         """After the last cut: freeze again what was frozen, let go of the batches, and start afresh where asked."""

@@ -103,6 +103,7 @@ def plan_round(subject: Subject, selection: Selection, turn: Round | None = None
         reached=_reached(chosen),
         form=selection.form.replace("auto", ""),
         attention=selection.attention,
+        sizes={piece.tensor: channels.traced.shapes[piece.tensor] for group in groups for piece in group.slices},
         notes=(*channels.traced.notes, *([unreached] if unreached else []), *notes),
     )
     return Planned(plan, channels, chosen.dense, chosen.sizes["params"], chosen.met, chosen.keep, written)
