@@ -1,18 +1,29 @@
-"""Any torch module from outside: its wrappers, its device, what names stand for, its mode for a while, its copy."""
+"""Any torch module from outside: its wrappers, device, mode and copy, what names stand for, and chance around it."""
 
 import copy
+import random
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from niwaki.errors import ContractError, did_you_mean
 
-__all__ = ["WRAPPED_AS", "copied", "device_of", "evaluating", "kept_parameters", "require_module", "unwrap"]
+__all__ = [
+    "WRAPPED_AS",
+    "copied",
+    "device_of",
+    "evaluating",
+    "kept_parameters",
+    "leaving_chance_alone",
+    "require_module",
+    "unwrap",
+]
 
 WRAPPED_AS = ("_orig_mod", "_original_module", "_forward_module")
 """Attributes that hold the wrapped module: of `torch.compile`, and of Lightning Fabric."""
@@ -83,6 +94,30 @@ def device_of(model: nn.Module) -> torch.device:
         (device(type='meta'), device(type='cpu'))
     """
     return next((each.device for each in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+
+@contextmanager
+def leaving_chance_alone(device: torch.device | None = None) -> Iterator[None]:
+    """Put the states of all generators of random numbers back after a block: Python's, NumPy's and torch's.
+
+    Args:
+        device: Whose generator is meant beside that of the CPU, where it is a CUDA device.
+
+    Examples:
+        >>> random.seed(0)
+        >>> with leaving_chance_alone():
+        ...     first = random.random(), torch.rand(1).item()
+        >>> first == (random.random(), torch.rand(1).item())
+        True
+    """
+    drawing = [device] if device is not None and device.type == "cuda" else []
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  # saved for the caller, not drawn from
+    try:
+        with torch.random.fork_rng(devices=drawing):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002  # the same
 
 
 def require_module(model: object) -> nn.Module:

@@ -1,12 +1,10 @@
 """Exporting a model in both modes, watched, without a trace left in it or in the state of chance."""
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import fx, nn
 
@@ -18,7 +16,7 @@ from niwaki.graph.origins import OriginInt, mark_attributes
 from niwaki.graph.paths import doubled, free_batch
 from niwaki.graph.recording import Weightless, record
 from niwaki.graph.watch import Calls, CallWatch, mode_readers, noted_calls, watched
-from niwaki.modules import copied, device_of
+from niwaki.modules import copied, device_of, leaving_chance_alone
 from niwaki.quiet import quiet
 
 __all__ = ["Exported", "Exporter"]
@@ -73,7 +71,7 @@ class Exporter:
         """Call a copy of the model as it is meant to be called, and return what it raised, or nothing."""
         whole = copied(self._model, {}).train(training)
         try:
-            with _leaving_chance_alone(device_of(whole)), torch.no_grad(), quiet():
+            with leaving_chance_alone(device_of(whole)), torch.no_grad(), quiet():
                 example.copied().call(whole)
         except Exception as error:  # noqa: BLE001  # whatever the user's forward raises
             return f"{type(error).__name__}: {_first_line(error)}"
@@ -125,7 +123,7 @@ class Exporter:
 
     def _recorded(self, example: Example, *, training: bool) -> Exported:
         twin = self._copy(marked=True).train(training)
-        with _leaving_chance_alone(), quiet(), watched(twin) as seen:
+        with leaving_chance_alone(), quiet(), watched(twin) as seen:
             code = record(twin, self._weightless, example)
         return _noted(code, example, training, seen)
 
@@ -133,7 +131,7 @@ class Exporter:
         twin = self._copy(marked=watch).train(training)
         shapes = free_batch(twin, example) if self._any_batch else None
         watching = watched(twin) if watch else nullcontext()
-        with _leaving_chance_alone(), quiet(), watching as seen:  # what can't be exported, torch logs line by line
+        with leaving_chance_alone(), quiet(), watching as seen:  # what can't be exported, torch logs line by line
             exported = torch.export.export(twin, example.args, example.kwargs, dynamic_shapes=shapes, strict=False)
         return _noted(from_exported(exported), example, training, seen)
 
@@ -174,19 +172,6 @@ def _doubled(example: Example) -> list[Example]:
         return [doubled(example)]
     except (TypeError, RuntimeError):
         return []
-
-
-@contextmanager
-def _leaving_chance_alone(device: torch.device | None = None) -> Iterator[None]:
-    """Put the states of all generators of random numbers back after a block."""
-    drawing = [device] if device is not None and device.type == "cuda" else []
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002  # saved for the caller, not drawn from
-    try:
-        with torch.random.fork_rng(devices=drawing):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002  # the same
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from niwaki.contract import Batch, Call, Named, answers, read_batch
 from niwaki.errors import ContractError, DataError
-from niwaki.modules import device_of, evaluating, unwrap
+from niwaki.modules import device_of, evaluating, leaving_chance_alone, unwrap
 from niwaki.tasks import Task, task_losses
 
 __all__ = ["Calibration", "Gradients", "Watcher", "open_calibration", "requiring_grad", "task_gradients"]
@@ -100,7 +100,7 @@ class Calibration:
         """
         norms = [each for each in model.modules() if isinstance(each, _BatchNorm) and self.norms == "batch"]
         live = [each for each in norms if each.training or not model.training]
-        with evaluating(model), _on_the_batch(live), _same_chance(device_of(model)):
+        with evaluating(model), _on_the_batch(live), leaving_chance_alone(device_of(model)):
             yield
 
 
@@ -194,7 +194,7 @@ def open_calibration(tasks: Sequence[Named | str] | None, data: Iterable[Any] | 
             "the tasks' losses are needed to judge what may go: give `tasks` as niwaki tasks, such as "
             f"[nw.Depth()]; got {given}"
         )
-    with _same_chance(None):
+    with leaving_chance_alone():
         batches = tuple(islice(data, count))
     if not batches:
         raise DataError("the calibration data holds no batch; an iterator that was read before is empty")
@@ -212,13 +212,6 @@ def _on_the_batch(norms: Sequence[_BatchNorm]) -> Iterator[None]:
     finally:
         for buffer, before in kept:
             buffer.data.copy_(before)
-
-
-@contextmanager
-def _same_chance(device: torch.device | None) -> Iterator[None]:
-    cuda = [device] if device is not None and device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        yield
 
 
 def _to(device: torch.device, value: Any) -> Any:

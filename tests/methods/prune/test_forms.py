@@ -94,7 +94,16 @@ def test_rounds_go_on_when_one_of_them_comes_back_as_a_graph(example: Tensor) ->
         optimizer.zero_grad()
         net(example).square().mean().backward()
         optimizer.step()
+        before = {name: optimizer.state[each]["momentum_buffer"].clone() for name, each in net.named_parameters()}
+        cuts = len(plans_of(net))
         net = run.after_step(net, optimizer)
+        removed = plans_of(net)[cuts].removed_positions()
+        for name, each in net.named_parameters():
+            expected = before[name]
+            for dim, size in enumerate(expected.shape):
+                gone = set(removed.get((name, dim), []))
+                expected = expected.index_select(dim, torch.tensor([i for i in range(size) if i not in gone]))
+            assert torch.equal(optimizer.state[each]["momentum_buffer"], expected), "exactly what was kept"
     small = run.finish(net)
     assert isinstance(small, GraphModel)
     assert nw.measure(small, example).whole.macs <= 0.3 * nw.measure(model(), example).whole.macs

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from niwaki.errors import BudgetError, ContractError, DataError, SettingError
 from niwaki.methods import BNScale, CosPrune, Run, StructuredPruning, Taylor
 from niwaki.methods.calibration import open_calibration
+from niwaki.records import GroupPlan
 from niwaki.settings import Budget
 from niwaki.surgery import plans_of
 from niwaki.tasks import Depth, Task
@@ -256,13 +257,15 @@ def test_a_criterion_of_gradients_without_them_says_what_to_give(tiny: nn.Module
         method.start(tiny, example, steps=4)
 
 
-def live_tensors() -> tuple[int, int]:
+def live_tensors() -> tuple[int, int, int]:
+    """Count the tensors that live, their bytes, and the plans' groups."""
     gc.collect()
-    found = [each for each in gc.get_objects() if type(each) in {Tensor, nn.Parameter}]
-    return len(found), sum(each.numel() * each.element_size() for each in found)
+    alive = gc.get_objects()
+    found = [each for each in alive if type(each) in {Tensor, nn.Parameter}]
+    groups = sum(type(each) is GroupPlan for each in alive)
+    return len(found), sum(each.numel() * each.element_size() for each in found), groups
 
 
-@pytest.mark.slow  # fifty cuts, each of which proves itself
 def test_fifty_cuts_leave_nothing_behind(example: Tensor, batches: Any, tasks: list[Task], step: Step) -> None:
     """Neither old models nor old programs stay alive: the tensors that live after 50 cuts are those after 3."""
     torch.manual_seed(0)
@@ -283,8 +286,9 @@ def test_fifty_cuts_leave_nothing_behind(example: Tensor, batches: Any, tasks: l
     counts = []
     for number in range(50):
         model = step(model, run, optimizer, batches[number % 8], tasks)
-        counts.append(live_tensors() if number in {2, 49} else (0, 0))
+        counts.append(live_tensors() if number in {2, 49} else (0, 0, 0))
     assert len(plans_of(model)) == 50
     assert model.get_parameter("parts.trunk.weight").shape[0] == 6
     assert counts[49][0] <= counts[2][0]
     assert counts[49][1] < counts[2][1]
+    assert counts[49][2] <= counts[2][2]

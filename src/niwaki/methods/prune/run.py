@@ -11,7 +11,6 @@ from torch.optim import Optimizer
 
 from niwaki.contract import Named, task_names
 from niwaki.errors import ContractError
-from niwaki.graph import named_tensors
 from niwaki.methods.anew import built_anew, move_afresh, require_resettable
 from niwaki.methods.base import Run
 from niwaki.methods.calibration import Calibration, open_calibration, task_gradients
@@ -20,9 +19,8 @@ from niwaki.methods.prune.criteria import RandomScore
 from niwaki.methods.prune.evidence import Evidence
 from niwaki.methods.prune.reaching import plan_goal
 from niwaki.methods.prune.subject import Subject, read_subject
-from niwaki.surgery import Plan, follow, plans_of, unwrap
+from niwaki.surgery import Plan, follow, unwrap
 from niwaki.surgery.memory import recall
-from niwaki.surgery.silence import own_tensors
 
 if TYPE_CHECKING:  # the method makes its run
     from niwaki.methods.prune.method import StructuredPruning
@@ -46,7 +44,6 @@ class PruningRun(Run):
         moments: Steps after which each round cuts.
         step: Optimizer steps so far.
         done: Rounds so far; all of them as soon as the budget is met.
-        plans: The plans of the cuts so far.
         dense: The size of the model before the first round.
     """
 
@@ -55,7 +52,6 @@ class PruningRun(Run):
         self.moments = moments
         self.step = 0
         self.done = 0
-        self.plans: list[Plan] = []
         self.dense: Dense | None = None
         self._given = given
         self._texts: tuple[str, ...] = ()
@@ -64,6 +60,12 @@ class PruningRun(Run):
         self._thawed: tuple[str, ...] = ()
         self._watching = False
         self._begun: int | None = None
+        self._gone = 0
+
+    @property
+    def plans(self) -> list[Plan]:
+        """The plans of the cuts so far, read anew: as texts they take a hundredth of the memory."""
+        return [Plan.from_json(text) for text in self._texts]
 
     @property
     def begun(self) -> int | None:
@@ -160,15 +162,14 @@ class PruningRun(Run):
         """Return the steps and rounds done, where weights began, plans as JSON, the dense size, what was gathered."""
         dense = None if self.dense is None else self.dense.to_json()
         evidence = None if self.settled or self._evidence is None else self._evidence.state_dict()
-        plans = [plan.to_json() for plan in self.plans]
         told = {"step": self.step, "done": self.done, "begun": self._begun}
-        return {**told, "plans": plans, "dense": dense, "evidence": evidence}
+        return {**told, "plans": list(self._texts), "dense": dense, "evidence": evidence}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a saved state; the model has to have the shape it had then, as `resume` gives it."""
         self.step, self.done, self._begun = int(state["step"]), int(state["done"]), state.get("begun")
-        self.plans = [Plan.from_json(text) for text in state["plans"]]
-        self._texts = tuple(plan.to_json() for plan in self.plans)
+        self._texts = tuple(state["plans"])
+        self._gone = sum(map(_channels_gone, self.plans))
         self.dense = None if state["dense"] is None else Dense.from_json(state["dense"])
 
     @property
@@ -216,18 +217,17 @@ class PruningRun(Run):
         return model
 
     def _cut(self, model: nn.Module, optimizer: Optimizer | None, number: int) -> nn.Module:
-        gone = sum(group.size - len(group.kept) for plan in self.plans for group in plan.groups)
-        turn = Round(number, len(self.moments), self.dense, self.method.remove, gone)
+        turn = Round(number, len(self.moments), self.dense, self.method.remove, self._gone)
         planned = plan_goal(self._judged(model), self.method, turn)
         if not planned.met and planned.keep.all():
             return self._wait(model, planned.dense, number)
         small = planned.cut(model)
         self._subject, self.dense = None, planned.dense
         self.done = len(self.moments) if planned.met else number
-        self.plans.append(plans_of(small)[-1])
         self._texts += recall(small)[-1:]
+        self._gone += _channels_gone(planned.plan)
         if optimizer is not None:
-            follow(optimizer, model, small, self.plans[-1])
+            follow(optimizer, model, small, planned.plan)
         if self.settled:
             return self._settle(small, optimizer)
         if self._watching:
@@ -243,7 +243,7 @@ class PruningRun(Run):
 
     def _judged(self, model: nn.Module) -> Subject:
         """Return the model with all its criterion has to see; channels that were read before are used again."""
-        if self._subject is None or not _same_tensors(self._subject, unwrap(model)):
+        if self._subject is None or not self._subject.still_of(unwrap(model)):
             gathered = None if self._evidence is None else self._evidence.state_dict()
             self._watch(model)
             if gathered is not None and self._evidence is not None:
@@ -283,15 +283,10 @@ class PruningRun(Run):
         return fresh
 
 
+def _channels_gone(plan: Plan) -> int:
+    return sum(group.size - len(group.kept) for group in plan.groups)
+
+
 def _set_frozen(model: nn.Module, names: Iterable[str], *, frozen: bool) -> None:
     for name in names:
         model.get_parameter(name).requires_grad = not frozen
-
-
-def _same_tensors(subject: Subject, model: nn.Module) -> bool:
-    """Tell whether a model still holds the tensors that its channels were read from."""
-    if subject.model is not model:
-        return False
-    now = {id(tensor) for _, tensor in named_tensors(model)}
-    held = (tensor for program in subject.channels.traced.programs for tensor in own_tensors(program).values())
-    return all(id(tensor) in now for tensor in held)

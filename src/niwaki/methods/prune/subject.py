@@ -8,13 +8,14 @@ import numpy as np
 from torch import nn
 
 from niwaki.errors import ContractError
-from niwaki.graph import Channels, find_channels, trace
+from niwaki.graph import Channels, find_channels, named_tensors, trace
 from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.criteria import Criterion, Scores
 from niwaki.methods.prune.evidence import Evidence
 from niwaki.methods.prune.scope import inside
 from niwaki.methods.prune.settings import Selection
 from niwaki.modules import kept_parameters
+from niwaki.surgery.silence import own_tensors
 
 __all__ = ["Subject", "read_subject"]
 
@@ -42,6 +43,14 @@ class Subject:
         if self.evidence is not None:
             calibration.show(self.model, self.evidence)
         return replace(self, calibration=calibration)
+
+    def still_of(self, model: nn.Module) -> bool:
+        """Tell whether a model still holds the tensors that these channels were read from."""
+        if self.model is not model:
+            return False
+        now = {id(tensor) for _, tensor in named_tensors(model)}
+        held = (tensor for program in self.channels.traced.programs for tensor in own_tensors(program).values())
+        return all(id(tensor) in now for tensor in held)
 
     def scores(self, criterion: Criterion) -> Scores:
         """Return what each channel class is worth.
