@@ -45,6 +45,7 @@ def test_a_run_leaves_everything_behind(finished: Finished) -> None:
         "recipe.yaml",
         "metrics.jsonl",
         "model.safetensors",
+        "parent.safetensors",
         "dense.safetensors",
         "model.onnx",
         "record.json",

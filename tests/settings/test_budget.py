@@ -35,7 +35,7 @@ def test_a_float_is_a_fraction_and_an_int_is_absolute() -> None:
         ({"macs": 0.0}, "macs must be positive"),
         ({"params": -3}, "params must be positive"),
         ({"macs": 1.5}, r"macs as a fraction lies in \(0, 1\]"),
-        ({"channels": 3}, r"channels as a fraction lies in \(0, 1\]"),
+        ({"channels": 3}, r"channels is the share of the channels .*, in \(0, 1\]"),
     ],
 )
 def test_anything_else_is_refused(given: dict[str, Any], message: str) -> None:

@@ -18,6 +18,7 @@ RUN_FILES = {
     "recipe": "recipe.yaml",
     "metrics": "metrics.jsonl",
     "checkpoint": "checkpoint.safetensors",
+    "parent": "parent.safetensors",
     "dense": "dense.safetensors",
     "model": "model.safetensors",
     "onnx": "model.onnx",
@@ -77,6 +78,11 @@ class RunDirectory:
     def checkpoint(self) -> Path:
         """The resumable state."""
         return self.path / RUN_FILES["checkpoint"]
+
+    @property
+    def parent(self) -> Path:
+        """The trained model that was compressed, where the one it is compared with was trained on."""
+        return self.path / RUN_FILES["parent"]
 
     @property
     def dense(self) -> Path:

@@ -70,6 +70,8 @@ class _Job:
         with kept_searches(self.directory.path / "search", self.progress):
             result = self._compress(first, None if control is None else self._quality(dense))
         files = {"dense": self.directory.dense, "small": self.directory.model}
+        if parent is not None and control is not None:
+            self._save(parent.model, self.directory.parent)
         self._save(dense, files["dense"])
         self._save(result.model, files["small"])
         exported = self._export(result.model)

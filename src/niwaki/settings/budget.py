@@ -48,7 +48,9 @@ class Budget(Settings):
         ((name, amount),) = given.items()
         if amount <= 0:
             raise ValueError(f"{name} must be positive")
-        if (self.is_fraction or name == "channels") and amount > 1:
+        if name == "channels" and amount > 1:
+            raise ValueError("channels is the share of the channels that can go which stays, in (0, 1], such as 0.5")
+        if self.is_fraction and amount > 1:
             raise ValueError(f"{name} as a fraction lies in (0, 1]; an absolute amount is written as an int")
         return self
 
