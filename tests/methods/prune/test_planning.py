@@ -352,3 +352,25 @@ def test_scores_that_are_no_numbers_are_refused(example: Tensor) -> None:
         net.a.weight[0, 0, 0, 0] = float("nan")
     with pytest.raises(ContractError, match="not finite"):
         plan(net, example, channels=0.5)
+
+
+class Narrow(nn.Module):
+    """A narrow branch beside a wide one, both read by one layer."""
+
+    def __init__(self, wide: int, narrow: int) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(3, wide, 1), nn.Conv2d(3, narrow, 1)
+        self.both, self.last = nn.Conv2d(wide + narrow, 32, 1), nn.Conv2d(32, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.last(self.both(torch.cat([self.wide(x), self.narrow(x)], 1).relu()))
+        return found
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [(34, 6), (64, 6), (64, 1), (64, 12)])
+def test_a_narrow_branch_does_not_keep_a_wide_one_whole(example: Tensor, wide: int, narrow: int) -> None:
+    net = Narrow(wide, narrow)
+    small = plan(net, example, macs=0.5).apply(net)
+    assert 16 <= width(small, "wide") < wide
+    assert width(small, "wide") % 8 == width(small, "both") % 8 == 0
+    assert width(small, "narrow") == min(8, narrow)

@@ -112,13 +112,18 @@ class _Reader:
                 self.found[key] = self.found.get(key, 0) + 1
 
     def dimensions(self) -> Iterator[Dimension]:
-        """Yield each dimension; one with fixed positions is only rounded where its channels fill no other."""
+        """Yield each dimension; one that something fixed or narrow fills as well is rounded where it is the only one.
+
+        Narrow are channels of which there are fewer than one rounding step, all in a dimension of their own.
+        """
         rules = self.rules
         large = {key for key in self.found if key[-1] and key[0] >= 2 * rules.round_to}
-        full = {number for _, _, fixed, widths, _ in large if not fixed for number, _ in widths}
+        narrow = {key[3][0][0] for key in self.found if key[-1] and key[0] < rules.round_to and len(key[3]) == 1}
+        odd = {key for key in large if key[2] or narrow.intersection(number for number, _ in key[3])}
+        full = {number for _, _, _, widths, _ in large - odd for number, _ in widths}
         for key, times in self.found.items():
             size, wanted, fixed, widths, bound = key
-            rounded = key in large and not (fixed and any(number in full for number, _ in widths))
+            rounded = key in large and not (key in odd and any(number in full for number, _ in widths))
             least = max(wanted, min(rules.floor, size) if bound and size >= rules.round_to else 1)
             yield Dimension(size, fixed, widths, times, rounded, least)
 
