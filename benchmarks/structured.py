@@ -30,7 +30,7 @@ SEEDS = (0, 1, 2)
 CRITERIA = ("cos", "taylor", "magnitude", "random")
 RATE = 4e-3
 """The learning rate of all networks but those of `tuned`."""
-OTHER_RATES = (2e-3, 8e-3, 1.6e-2)
+OTHER_RATES = (2e-3, 8e-3, 1.6e-2, 3.2e-2)
 """What `tuned` tries beside it."""
 
 FACTORS: dict[str, dict[str, Any]] = {
