@@ -231,6 +231,20 @@ def test_a_shape_that_changes_at_the_end_is_told(net: nn.Module, tasks: list[Tas
     assert fitted.findings == {"late": Compression(notes=("found late",))}
 
 
+def test_the_model_that_a_cut_leaves_has_the_weights_that_it_kept(
+    net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path
+) -> None:
+    """At a rate of nothing these are the weights that training began with."""
+    still = Training(epochs=4, **{**PLAIN, "lr": 1e-30})
+    fitted = fit(net, tasks, squares, training=still, method=ROUNDS, out=NamedStage(tmp_path, "small"))
+    expected = deepcopy(net)
+    for cut, plan in zip(fitted.cuts, plans_of(fitted.model), strict=True):
+        expected = plan.apply(expected, verify=False)
+        loaded = load(net, tmp_path / cut.file)
+        for name, weight in expected.named_parameters():
+            torch.testing.assert_close(loaded.get_parameter(name), weight)
+
+
 def test_every_cut_leaves_a_model_and_a_row(net: nn.Module, tasks: list[Task], squares: Any, tmp_path: Path) -> None:
     """Each file is loadable, and holds the model right after its cut."""
     training = Training(epochs=4, **PLAIN)

@@ -162,20 +162,30 @@ def test_a_penalty_is_of_the_runs_own_model(
 
 @pytest.mark.parametrize("saved_after", [1, 3, 4])
 @pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("rhythm", [{}, {"every": 1, "remove": 1, "round_to": 4, "floor": 4}])
 def test_a_killed_run_goes_on_bit_for_bit(
-    tiny: nn.Module, example: Tensor, batches: Any, tasks: list[Task], step: Step, saved_after: int, frozen: bool
+    tiny: nn.Module,
+    example: Tensor,
+    batches: Any,
+    tasks: list[Task],
+    step: Step,
+    *,
+    saved_after: int,
+    frozen: bool,
+    rhythm: Any,
 ) -> None:
     """What was gathered since the last cut is part of the state; a frozen trunk is judged and stays as it is."""
     tiny.get_submodule("first").requires_grad_(not frozen)
     before = deepcopy(tiny)
-    model, run = paper(budget=Budget(macs=0.6)).start(tiny, example, tasks, steps=8)
+    method = paper(budget=Budget(macs=0.6), **rhythm)
+    model, run = method.start(tiny, example, tasks, steps=8)
     optimizer, saved = adam(run, model), None
     for number, batch in enumerate(batches):
         model = step(model, run, optimizer, batch, tasks)
         if number + 1 == saved_after:
             saved = deepcopy((run.state_dict(), model.state_dict(), optimizer.state_dict()))
     assert saved is not None
-    other, again = paper(budget=Budget(macs=0.6)).resume(tiny, example, tasks, steps=8, state=saved[0])
+    other, again = method.resume(tiny, example, tasks, steps=8, state=saved[0])
     other.load_state_dict(saved[1])
     optimizer = adam(again, other)
     optimizer.load_state_dict(saved[2])
