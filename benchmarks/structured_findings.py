@@ -134,17 +134,19 @@ def _tuned(cells: Sequence[Cell]) -> list[Cell]:
     """Return, of each arm and criterion at each budget, the cells of the rate that is best on validation data.
 
     Rates are compared by the mean over tasks and seeds of what they gain over the dense network of the default rate;
-    one that not every seed was trained with is no choice.
+    one that more seeds were trained with goes first.
     """
     tried = [cell for cell in cells if cell.part == "tuned" and cell.figures()]
     if not tried:
         return []
-    budgets = {cell.settings["macs"] for cell in tried}
+    budgets = {1.0, *(cell.settings["macs"] for cell in tried)}
     default = [cell for cell in cells if cell.part == "digits" and cell.figures() and cell.settings["macs"] in budgets]
     dense = {cell.settings["seed"]: cell.figures() for cell in default if cell.settings["arm"] == "dense"}
     of: dict[tuple[Any, ...], dict[float, list[Cell]]] = {}
     for cell in (*default, *tried):
         told = cell.settings
+        if told["seed"] not in dense:
+            continue
         of.setdefault((told["arm"], told["criterion"], told["macs"]), {}).setdefault(told["lr"], []).append(cell)
 
     def worth(chosen: list[Cell]) -> tuple[int, float]:

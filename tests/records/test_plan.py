@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+import torch
 
 from niwaki.errors import ContractError, FileError
 from niwaki.records import GroupPlan, Plan, Repair, Slice
@@ -82,7 +83,7 @@ def test_a_choice_can_be_edited(plan: Plan) -> None:
     assert plan.with_kept("conv", [3]).reached == {}
 
 
-@pytest.mark.parametrize("kept", [[True, False], [0.5, 1]])
+@pytest.mark.parametrize("kept", [[True, False], [0.5, 1], torch.tensor([True, False])])
 def test_a_choice_is_of_numbers(plan: Plan, kept: list[Any]) -> None:
     with pytest.raises(ContractError, match=r"kept names the channels that stay by number, such as \[0, 2\]; got"):
         plan.with_kept("conv", kept)

@@ -76,6 +76,16 @@ def test_a_compiled_model_comes_back_compiled() -> None:
     assert torch.equal(again(image())["depth"], small(image())["depth"])
 
 
+def test_a_part_that_is_compiled_alone_is_refused() -> None:
+    model: Any = Concat().eval()
+    plan = plans_of(pruned(Concat().eval()))[0]
+    model.left = torch.compile(model.left, backend="eager")
+    with pytest.raises(
+        SurgeryError, match="the module 'left' is compiled or wrapped inside the model.*; compile the whole"
+    ):
+        plan.apply(model)
+
+
 def test_a_distributed_wrapper_is_taken_off() -> None:
     small = pruned(Concat().eval())
     again = plans_of(small)[0].apply(nn.DataParallel(Concat().eval()), verify=False)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from niwaki.errors import ContractError, SurgeryError
-from niwaki.modules import device_of
+from niwaki.modules import device_of, leaving_chance_alone
 from niwaki.surgery import plans_of, recompile, unwrap
 
 __all__ = ["built_anew", "move_afresh", "require_resettable"]
@@ -68,7 +68,7 @@ def built_anew(small: nn.Module, build: Build | None, seed: int) -> nn.Module:
         (True, True)
     """
     device = device_of(small)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with leaving_chance_alone(device):
         torch.manual_seed(seed)
         fresh = deepcopy(unwrap(small)) if build is None else build().to(device)
         for module in fresh.modules() if build is None else ():

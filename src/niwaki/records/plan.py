@@ -1,7 +1,7 @@
 """Plans: which channels stay, as plain data that prints, saves, loads and can be edited by hand."""
 
 from collections.abc import Iterable
-from operator import index
+from numbers import Integral
 from typing import Any, Literal, Self
 
 from pydantic import field_serializer, field_validator
@@ -181,10 +181,10 @@ class Plan(RecordBase):
             ContractError: When the group is unknown, a channel is no number or lies outside it, or none would stay.
         """
         group = self.group(name)
-        given = tuple(kept)
-        if any(isinstance(each, bool) or not hasattr(each, "__index__") for each in given):
+        given: tuple[Any, ...] = tuple(kept)
+        if any(isinstance(each, bool) or not isinstance(each, Integral) for each in given):
             raise ContractError(f"kept names the {group.unit} that stay by number, such as [0, 2]; got {list(given)}")
-        chosen = tuple(sorted({index(each) for each in given}))
+        chosen = tuple(sorted({int(each) for each in given}))
         if not chosen or chosen[0] < 0 or chosen[-1] >= group.size:
             raise ContractError(
                 f"group {name!r} keeps between 1 and {group.size} of its {group.unit} 0..{group.size - 1}"
@@ -237,10 +237,8 @@ class Plan(RecordBase):
             name: A group's, module's or tensor's name.
 
         Returns:
-            One sentence for each group or frozen layer that it belongs to, holds or is.
-
-        Raises:
-            ContractError: When nothing of that name is in the plan; the message names the closest.
+            One sentence for each group or frozen layer that it belongs to, holds or is; where there is none, that,
+            with the closest name there is.
         """
         lines = [
             f"{each.name}: {_outcome(each)}"
@@ -256,7 +254,7 @@ class Plan(RecordBase):
             tensors = {piece.tensor for each in self.groups for piece in each.slices}
             layers = {tensor.rpartition(".")[0] or tensor for tensor in tensors}
             known = sorted({*(each.name for each in self.groups), *layers, *tensors, *self.frozen})
-            raise ContractError(f"nothing named {name!r} is in the plan{did_you_mean(name, known)}")
+            return f"{name}: nothing of that name is in the plan{did_you_mean(name, known)}"
         return "\n".join(dict.fromkeys(lines))
 
     def __str__(self) -> str:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from niwaki.contract import Example
 from niwaki.errors import SurgeryError
-from niwaki.graph import Channels, example_from_spec, find_channels, trace
-from niwaki.modules import copied, device_of
+from niwaki.graph import Channels
+from niwaki.modules import copied
 from niwaki.quiet import uninterrupted
 from niwaki.records import Plan as PlanRecord
 from niwaki.records import Repair, Rescale
@@ -18,13 +17,14 @@ from niwaki.surgery.attributes import apply_repairs, find_repairs
 from niwaki.surgery.banks import settle_banks, unused_of_banks
 from niwaki.surgery.drift import find_drift
 from niwaki.surgery.fields import repair_fields
+from niwaki.surgery.fitting import channels_anew, fitting_sizes
 from niwaki.surgery.kept import Mask, positions_of
 from niwaki.surgery.memory import remember
 from niwaki.surgery.proof import Candidate, prove
 from niwaki.surgery.rescale import apply_rescales, find_rescales
 from niwaki.surgery.respecialise import free_channels, respecialise
-from niwaki.surgery.tensors import Places, Positions, aliases, cut_tensors, named_tensors, removed_by
-from niwaki.surgery.wrappers import plain_name, rewrap, unwrap
+from niwaki.surgery.tensors import Places, Positions, aliases, cut_tensors, removed_by
+from niwaki.surgery.wrappers import require_plain_inside, rewrap, unwrap
 
 __all__ = ["classes_removed_by", "cut", "cut_away", "operate"]
 
@@ -54,12 +54,14 @@ def cut(
         The cut model, which remembers the plan (`plans_of`).
 
     Raises:
-        SurgeryError: When the plan does not fit the model (the first tensor that differs is named); in the form that
-            was asked for, when Python code of a module can't run with the new sizes (the module is named), or when the
-            answers are not those of the dense model with the removed channels silenced.
+        SurgeryError: When a module inside the model is compiled or wrapped; when the plan does not fit the model (the
+            first tensor that differs is named); in the form that was asked for, when Python code of a module can't run
+            with the new sizes (the module is named), or when the answers are not those of the dense model with the
+            removed channels silenced.
 
     Examples:
         >>> import torch
+        >>> from niwaki.graph import find_channels, trace
         >>> from niwaki.surgery import Plan, cut, plans_of
         >>> from niwaki.records import GroupPlan, Slice
         >>> model = nn.Sequential(nn.Linear(3, 2, bias=False), nn.ReLU(), nn.Linear(2, 1))
@@ -72,11 +74,12 @@ def cut(
         (True, 1)
     """
     dense = unwrap(model)
+    require_plain_inside(dense)
     removed = removed_by(plan)
-    sizes = _fitting_sizes(dense, plan, removed)
+    sizes = fitting_sizes(dense, plan, removed)
     form = form or plan.form
     if channels is None and (verify or form == "graph"):
-        channels = _channels_anew(dense, plan)
+        channels = channels_anew(dense, plan)
     if channels is None:
         made = _Made(operate(dense, removed, plan.repairs, plan.rescales), "module", plan.repairs, plan.rescales)
     else:
@@ -164,7 +167,7 @@ def _uncapitalised(error: Exception) -> str:
 
 @uninterrupted()
 def cut_away(model: nn.Module, channels: Channels, removed: Mask) -> nn.Module:
-    """Cut channel classes out of a copy of a model, without plan or proof, to see what it would answer.
+    """Cut channel classes out of a copy of a model, without a plan, to see what it would answer; it proves itself.
 
     Args:
         model: The dense model, unwrapped; it is left as it is.
@@ -172,13 +175,15 @@ def cut_away(model: nn.Module, channels: Channels, removed: Mask) -> nn.Module:
         removed: By class id, whether the class goes.
 
     Returns:
-        The cut copy, in the same mode; it may fail to run where sizes are written in its code.
+        The cut copy: modules of the same classes, in the same mode.
 
     Raises:
-        SurgeryError: When the model can't be copied, or sizes in its attributes can't follow.
+        SurgeryError: When the model can't be copied, its code can't follow, or the answers are not those of the model
+            with these channels silenced.
 
     Examples:
         >>> import torch
+        >>> from niwaki.graph import find_channels, trace
         >>> net = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1))
         >>> channels = find_channels(trace(net, torch.ones(1, 1)))
         >>> removed = channels.removable.copy()
@@ -186,7 +191,7 @@ def cut_away(model: nn.Module, channels: Channels, removed: Mask) -> nn.Module:
         >>> cut_away(net, channels, removed)[0]
         Linear(in_features=1, out_features=1, bias=True)
     """
-    return _operated(_Work(model, channels, positions_of(channels, removed), verify=False), removed).small
+    return _cut_modules(_Work(model, channels, positions_of(channels, removed), verify=True)).small
 
 
 def operate(
@@ -238,6 +243,7 @@ def classes_removed_by(channels: Channels, removed: Positions) -> Mask:
 
     Examples:
         >>> import torch
+        >>> from niwaki.graph import find_channels, trace
         >>> model = nn.Sequential(nn.Linear(3, 2, bias=False), nn.Linear(2, 1))
         >>> channels = find_channels(trace(model, torch.zeros(1, 3)))
         >>> int(classes_removed_by(channels, {"0.weight": {0: [1]}, "1.weight": {1: [1]}}).sum())
@@ -268,38 +274,3 @@ def _check_whole(name: str, dim: int, going: Places, named: Places) -> None:
         f"the plan tears a channel apart: position {first} along dimension {dim} of {name!r} must go together with "
         "others that the plan removes; remove all positions of a channel or none"
     )
-
-
-def _fitting_sizes(model: nn.Module, plan: PlanRecord, removed: Positions) -> dict[str, tuple[int, ...]]:
-    tensors = named_tensors(model)
-    for name, shape in plan.sizes.items():
-        tensor = tensors.get(plain_name(name))
-        if tensor is not None and plain_name(name) not in removed:
-            continue
-        if tensor is None or tuple(tensor.shape) != shape:
-            found = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
-            raise SurgeryError(
-                f"the plan was made for another model: tensor {name!r} is {found}, the plan was made for {shape}"
-            )
-    return {name: tuple(tensors[name].shape) for name in removed if name in tensors}
-
-
-def _fitting(example: Example, model: nn.Module) -> Example:
-    """Move drawn inputs to where a model lies, in a floating type that it has: a plan is no model's alone."""
-    device = device_of(model)
-    types = [each.dtype for each in model.parameters() if each.is_floating_point()]
-
-    def fitting(tensor: Tensor) -> Tensor:
-        foreign = types and tensor.is_floating_point() and tensor.dtype not in types
-        return tensor.to(device, types[0] if foreign else tensor.dtype)
-
-    return example.map(fitting)
-
-
-def _channels_anew(model: nn.Module, plan: PlanRecord) -> Channels:
-    if not plan.examples:
-        raise SurgeryError(
-            "the plan tells no example inputs, so the cut can't prove itself; give channels=..., or verify=False"
-        )
-    examples = [_fitting(example_from_spec(spec, seed), model) for seed, spec in enumerate(plan.examples)]
-    return find_channels(trace(model, examples), attention=plan.attention)

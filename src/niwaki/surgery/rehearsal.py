@@ -20,7 +20,7 @@ from niwaki.surgery.tensors import aliases
 __all__ = ["answers", "draw", "failing_module", "has_float64", "lent", "randomised", "seeded"]
 
 BLOCK = 1_000_003
-"""Random numbers that all weights share, each from a place of its own on; a prime, so that no two rows are the same."""
+"""Random numbers that all weights share, each from a place of its own; a prime, so that the rows of a weight differ."""
 
 
 @torch.no_grad()
@@ -159,13 +159,14 @@ def randomised(model: nn.Module, seed: int, *, kept: Callable[[str], Kept | None
         The copy: weights are normal with deviation 1.4 / sqrt(fan in that stays), scales uniform in [0.5, 1.5].
     """
     generator = torch.Generator().manual_seed(seed)
-    numbers = torch.randn(BLOCK, generator=generator).repeat(2)
+    count = min(BLOCK, max((each.numel() for each in model.parameters()), default=0))
+    numbers = torch.randn(count, generator=generator).repeat(2)
     made: dict[int, Any] = {}
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point():
             stays = kept(name)
-            start = int(torch.randint(BLOCK, (), generator=generator))
-            values = _random(name, parameter, _fan_in(parameter, stays), numbers[start:][:BLOCK]).to(parameter)
+            start = int(torch.randint(max(count, 1), (), generator=generator))
+            values = _random(name, parameter, _fan_in(parameter, stays), numbers[start:][:count]).to(parameter)
             made[id(parameter)] = nn.Parameter(stays.silence_(values) if stays else values, parameter.requires_grad)
     return copied(model, made)
 

@@ -6,9 +6,28 @@ from typing import Any
 
 from torch import nn
 
+from niwaki.errors import SurgeryError
 from niwaki.modules import WRAPPED_AS, unwrap
 
-__all__ = ["plain_name", "recompile", "rewrap", "unwrap"]
+__all__ = ["plain_name", "recompile", "require_plain_inside", "rewrap", "unwrap"]
+
+
+def require_plain_inside(model: nn.Module) -> None:
+    """Refuse a model with a wrapped module somewhere inside.
+
+    Args:
+        model: The model, unwrapped.
+
+    Raises:
+        SurgeryError: When a module inside is compiled or wrapped; the message names it.
+    """
+    for name, _ in model.named_modules():
+        owner, _, last = name.rpartition(".")
+        if last in WRAPPED_AS:
+            raise SurgeryError(
+                f"the module {owner!r} is compiled or wrapped inside the model, so that its tensors have other names; "
+                "compile the whole model instead, or give the plain one and compile what comes back"
+            )
 
 
 def rewrap(model: nn.Module, like: nn.Module) -> nn.Module:

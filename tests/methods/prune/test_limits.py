@@ -12,7 +12,7 @@ from niwaki.errors import BudgetError, DataError, SettingError
 from niwaki.graph import find_channels, trace
 from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.limits import limits_of
-from niwaki.methods.prune.thinning import losses_without, silenced
+from niwaki.methods.prune.thinning import Thinning, silenced
 from niwaki.tasks import Task
 
 
@@ -134,24 +134,26 @@ def test_limits_are_kept_where_norms_look_at_the_features(limit: float) -> None:
 
 
 class Written(nn.Module):
-    """Its code can't run with fewer channels, so that a graph would come back."""
+    """Its code has a width written in it, so that a graph would come back, and runs at others all the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, norm: nn.Module) -> None:
         super().__init__()
-        self.first, self.last = nn.Linear(2, 8), nn.Linear(8, 1)
+        self.first, self.norm, self.last = nn.Linear(2, 8), norm, nn.Linear(8, 1)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"age": self.last(self.first(x).reshape(-1, 8).relu())}
+        y = self.norm(self.first(x))
+        return {"age": self.last(torch.cat([y[:, :4].relu(), y[:, 4:].sin()], 1))}
 
 
-def test_losses_of_what_can_not_run_at_its_new_size_are_estimated() -> None:
-    net, x = Written().eval(), torch.randn(5, 2)
+@pytest.mark.parametrize("norm", [nn.Identity(), nn.LayerNorm(8)])
+def test_losses_of_what_can_not_follow_a_cut_are_taken_by_zeros(norm: nn.Module) -> None:
+    net, x = Written(norm).eval(), torch.randn(5, 2)
     channels = find_channels(trace(net, x))
     gone = channels.removable.copy()
-    gone[channels.tensors["first.weight"][0][:4]] = False  # type: ignore[index]  # a linear layer's rows are labelled
+    gone[channels.tensors["first.weight"][0][4:]] = False  # type: ignore[index]  # a linear layer's rows are labelled
     calibration = Calibration((nw.Regression(name="age"),), ((x, {"age": torch.ones(5, 1)}),))
     expected = calibration.mean_losses(silenced(net, channels, gone))
-    assert losses_without(net, channels, gone, calibration) == expected
+    assert Thinning(net, channels, calibration).losses(gone) == expected
 
 
 def test_sensitivity_is_the_loss_of_networks_cut_in_one_group_alone(

@@ -327,9 +327,15 @@ def test_every_parameter_is_accounted_for(example: Tensor, name: str) -> None:
     assert made.why(name).partition(":")[0] in {*(group.name for group in made.groups), *made.frozen}
 
 
-def test_a_name_that_is_not_in_the_plan_is_refused_with_the_closest(example: Tensor) -> None:
-    with pytest.raises(ContractError, match="nothing named 'smal' is in the plan; did you mean 'small'"):
-        plan(Wide(), example, channels=0.5).why("smal")
+def test_a_name_that_is_not_in_the_plan_is_told_with_the_closest(example: Tensor) -> None:
+    told = plan(Wide(), example, channels=0.5).why("smal")
+    assert told == "smal: nothing of that name is in the plan; did you mean 'small'?"
+
+
+def test_a_plan_fits_a_model_that_differs_where_nothing_is_cut(example: Tensor) -> None:
+    other = Wide()
+    other.one = nn.Conv2d(96, 9, 1)
+    assert plan(Wide(), example, macs=0.5).apply(other).get_parameter("one.weight").shape[0] == 9
 
 
 class Odd(Magnitude):

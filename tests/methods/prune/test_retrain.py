@@ -1,9 +1,11 @@
 """The re-initialised arm: the small network with random weights, and an optimizer without a past."""
 
+import random
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -71,6 +73,19 @@ def test_a_network_that_can_not_be_built_is_refused_before_any_training(
     wide.get_submodule("first")[0] = nn.Conv2d(3, 14, 1)  # type: ignore[operator]  # it is a Sequential
     with pytest.raises(ContractError, match="build makes another network: 'first.0.weight' is"):
         arm(begin=begin, build=lambda: deepcopy(wide)).start(tiny, example, steps=8)
+
+
+def test_a_network_that_is_built_draws_on_no_ones_account(tiny: nn.Module, example: Tensor) -> None:
+    def build() -> nn.Module:
+        random.random()
+        np.random.rand()  # noqa: NPY002 - as older code does
+        return type(tiny)()
+
+    states = random.getstate(), np.random.get_state(legacy=False)["state"]["pos"], torch.get_rng_state()  # noqa: NPY002
+    arm(begin=0.0, build=build).start(tiny, example, steps=8)
+    assert random.getstate() == states[0]
+    assert np.random.get_state(legacy=False)["state"]["pos"] == states[1]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), states[2])
 
 
 class Scaled(nn.Module):

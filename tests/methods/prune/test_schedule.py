@@ -148,6 +148,20 @@ def test_hooks_that_were_left_out_are_named(
         run.before_backward(small, losses)
 
 
+def test_a_run_that_ends_right_after_a_cut_blames_no_hook(
+    tiny: nn.Module, example: Tensor, batches: Any, tasks: list[Task], step: Step, recwarn: pytest.WarningsRecorder
+) -> None:
+    """What is missing goes at once, scored on data, since no training batch goes before it."""
+    method = StructuredPruning(budget=Budget(macs=0.5), criterion=CosPrune(), rounds=4, round_to=1, until=1.0)
+    model, run = method.start(tiny, example, tasks, steps=8, data=batches)
+    optimizer = adam(run, model)
+    for batch in batches[:4]:
+        model = step(model, run, optimizer, batch, tasks)
+    small = run.finish(model)
+    assert plans_of(small)[-1].reached["macs"] <= 0.5
+    assert not [each for each in recwarn if issubclass(each.category, UserWarning)]
+
+
 def test_a_penalty_is_of_the_runs_own_model(
     tiny: nn.Module, example: Tensor, batches: Any, tasks: list[Task], step: Step
 ) -> None:

@@ -70,6 +70,18 @@ class Round:
         """Whether this round removes a number of channels."""
         return self.remove is not None and self.number < self.of
 
+    def due(self, channels: int) -> int:
+        """Return how many channels are to go in this round: what the schedule says by now, less what has gone.
+
+        Where widths are rounded, a round takes a whole step, and then nothing is due until the schedule has caught up.
+
+        Args:
+            channels: Those that the dense model could give.
+        """
+        assert self.remove is not None
+        each = self.remove * channels if isinstance(self.remove, float) else self.remove
+        return max(round(self.number * each) - self.gone, 0)
+
 
 class Problem(NamedTuple):
     """What is to be chosen from: a model's channels that can go, by their scores, for a round of a selection."""
@@ -166,19 +178,13 @@ def _within(budget: Budget, problem: Problem, sizes: "_Sizes", dense: Dense) -> 
 
 
 def _one_step(turn: Round, allocation: Allocation, sizes: "_Sizes", dense: Dense) -> Counts | None:
-    """Take away what the schedule says by now; None where that is not asked for, or none can go.
-
-    Where widths are rounded, a round takes a whole step, and those after it nothing until the schedule has caught up.
-    """
+    """Take away what is due; None where that is not asked for, or none can go."""
     if not turn.steps_by_channels:
         return None
-    assert turn.remove is not None
     whole, least = (sizes.of(allocation.counts(share))["channels"] for share in (1.0, 0.0))
     if least == whole:
         return None
-    by_now = turn.number * (turn.remove * dense.channels if isinstance(turn.remove, float) else turn.remove)
-    due = round(by_now) - turn.gone
-    return fill(allocation, lambda each: sizes.of(each)["channels"], max(whole - max(due, 0), least))
+    return fill(allocation, lambda each: sizes.of(each)["channels"], max(whole - turn.due(dense.channels), least))
 
 
 def _allocation(problem: Problem) -> Allocation:

@@ -13,7 +13,7 @@ from niwaki.graph import Channels
 from niwaki.methods.calibration import Calibration
 from niwaki.methods.prune.allocation import Allocation
 from niwaki.methods.prune.budget import Counts
-from niwaki.methods.prune.thinning import losses_without
+from niwaki.methods.prune.thinning import Thinning
 
 __all__ = ["Trial", "limits_of", "shrink"]
 
@@ -58,16 +58,12 @@ class Trial:
     """Says how much of the tasks' limits a choice of channels uses up.
 
     Attributes:
-        model: The dense model; it stays as it is.
-        channels: Its channel classes.
-        calibration: The batches on which losses are taken.
+        thinning: Takes losses without some channels.
         dense: Task to the dense model's mean loss.
         limits: Task to the share by which it may rise.
     """
 
-    model: nn.Module
-    channels: Channels
-    calibration: Calibration
+    thinning: Thinning
     dense: Mapping[str, float]
     limits: Mapping[str, float]
 
@@ -87,11 +83,11 @@ class Trial:
                 f"the calibration batches hold no label of {', '.join(blank)}, so its limit can't be kept; give more "
                 "of them (`calibration_batches`)"
             )
-        return cls(model, channels, calibration, dense, each)
+        return cls(Thinning(model, channels, calibration), dense, each)
 
     def strain(self, keep: NDArray[np.bool_]) -> float:
         """Return how much of its limit the worst task uses up without the other channels: 1 is all of it."""
-        found = losses_without(self.model, self.channels, ~keep, self.calibration)
+        found = self.thinning.losses(~keep)
         return max(_used(found[task] - loss, self.limits[task] * abs(loss)) for task, loss in self.dense.items())
 
 

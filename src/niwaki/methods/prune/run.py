@@ -218,9 +218,10 @@ class PruningRun(Run):
 
     def _cut(self, model: nn.Module, optimizer: Optimizer | None, number: int) -> nn.Module:
         turn = Round(number, len(self.moments), self.dense, self.method.remove, self._gone)
+        if turn.steps_by_channels and self.dense is not None and not turn.due(self.dense.channels):
+            self.done = number
+            return model
         planned = plan_goal(self._judged(model), self.method, turn)
-        if not planned.met and planned.keep.all():
-            return self._wait(model, planned.dense, number)
         small = planned.cut(model)
         self._subject, self.dense = None, planned.dense
         self.done = len(self.moments) if planned.met else number
@@ -234,13 +235,6 @@ class PruningRun(Run):
             self._watch(small)
         return small
 
-    def _wait(self, model: nn.Module, dense: Dense, number: int) -> nn.Module:
-        """Go on uncut, where the schedule has to catch up with the last cut; what batches showed is kept for later."""
-        self.done, self.dense = number, dense
-        if self._watching and self.method.scored_on == "calibration":
-            self._watch(model)
-        return model
-
     def _judged(self, model: nn.Module) -> Subject:
         """Return the model with all its criterion has to see; channels that were read before are used again."""
         if self._subject is None or not self._subject.still_of(unwrap(model)):
@@ -252,7 +246,8 @@ class PruningRun(Run):
         assert subject is not None
         unseen = evidence is not None and not evidence.batches
         blank = unseen or (evidence is not None and self.method.scored_on == "calibration")
-        if unseen and self.step and self.method.scored_on == "training":
+        last = self.moments[self.done - 1] if self.done else 0
+        if unseen and self.method.scored_on == "training" and self.step > last:
             self._tell_unseen()
         if blank and self._calibration is None:
             self._calibration = open_calibration(self._given.tasks, self._given.data, self.method.calibration_batches)
@@ -267,7 +262,7 @@ class PruningRun(Run):
         )
         if self._given.data is None:
             raise ContractError(f"{text}, or give `data` to `start`")
-        warnings.warn(f"{text}; it is scored on `data` instead", UserWarning, stacklevel=2)
+        warnings.warn(f"{text}; it is scored on `data` instead", UserWarning, stacklevel=6)
 
     def _settle(self, small: nn.Module, optimizer: Optimizer | None) -> nn.Module:
         """After the last cut: freeze again what was frozen, let go of the batches, and start afresh where asked."""

@@ -10,11 +10,11 @@ from torch import nn
 from niwaki.contract import task_names
 from niwaki.errors import DataError, SettingError
 from niwaki.graph import ChannelGroup, Channels, planned_size
-from niwaki.methods.calibration import Calibration, open_calibration
+from niwaki.methods.calibration import open_calibration
 from niwaki.methods.prune.criteria import Criterion, Scores
 from niwaki.methods.prune.settings import Selection
 from niwaki.methods.prune.subject import read_subject
-from niwaki.methods.prune.thinning import losses_without
+from niwaki.methods.prune.thinning import Thinning
 from niwaki.records import GroupSensitivity, Sensitivity
 from niwaki.settings import Budget
 from niwaki.surgery import unwrap
@@ -34,7 +34,7 @@ def sensitivity(
 ) -> Sensitivity:
     """Measure how much each task's loss rises when one group alone loses a share of its channels.
 
-    The channels with the lowest scores are cut out of a copy, and the losses are taken in evaluation mode without any
+    The channels with the lowest scores are left out of a copy, and the losses are taken in evaluation mode without any
     training: the table says which groups which task leans on, and so which limits are tight.
 
     Args:
@@ -73,27 +73,22 @@ def sensitivity(
     blank = [task.name for task in tasks if task.name not in dense]
     if blank:
         raise DataError(f"the batches hold no label of {', '.join(blank)}; give batches in which every task has some")
-    thin = (subject.channels, subject.scores(selection.criterion), share)
+    scores, thinning = subject.scores(selection.criterion), Thinning(inner, subject.channels, calibration)
     return Sensitivity(
         losses=dense,
         share=share,
         criterion=selection.criterion.kind,
         groups=tuple(
-            _row(inner, group, thin, (calibration, dense)) for group in subject.channels.groups if group.reason is None
+            _row(group, _lowest(group, subject.channels, scores, share), thinning, dense)
+            for group in subject.channels.groups
+            if group.reason is None
         ),
     )
 
 
-def _row(
-    model: nn.Module,
-    group: ChannelGroup,
-    thin: tuple[Channels, Scores, float],
-    known: tuple[Calibration, dict[str, float]],
-) -> GroupSensitivity:
-    (channels, scores, share), (calibration, dense) = thin, known
-    gone = _lowest(group, channels, scores, share)
-    losses = losses_without(model, channels, gone, calibration)
-    whole, rest = (planned_size(channels, keep)[1] for keep in (np.ones_like(gone), ~gone))
+def _row(group: ChannelGroup, gone: NDArray[np.bool_], thinning: Thinning, dense: dict[str, float]) -> GroupSensitivity:
+    losses = thinning.losses(gone)
+    whole, rest = (planned_size(thinning.channels, keep)[1] for keep in (np.ones_like(gone), ~gone))
     return GroupSensitivity(
         group=group.name,
         channels=group.size,

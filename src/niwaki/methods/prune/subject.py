@@ -59,10 +59,10 @@ class Subject:
             ContractError: When the criterion has seen too little, does not give each class one number, or gives what is
                 not a number to a channel that may go.
         """
-        found = criterion.score(self.model, self.channels, self.evidence)
-        if np.shape(found) != (self.channels.count,):
+        found = np.asarray(criterion.score(self.model, self.channels, self.evidence))
+        if found.shape != (self.channels.count,):
             raise ContractError(
-                f"criterion {criterion.kind!r} gives scores of shape {np.shape(found)}; a score for each of the "
+                f"criterion {criterion.kind!r} gives scores of shape {found.shape}; a score for each of the "
                 f"{self.channels.count} channel classes is needed (channels.count)"
             )
         broken = int(np.isnan(found[self.channels.removable]).sum())

@@ -2,40 +2,74 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from niwaki.graph import Channels, named_tensors
+from niwaki.errors import SurgeryError
+from niwaki.graph import Channels, Program, named_tensors
 from niwaki.methods.calibration import Calibration
-from niwaki.surgery import cut_away
+from niwaki.modules import device_of, leaving_chance_alone
+from niwaki.surgery import cut_away, silenced_outputs
+from niwaki.surgery.rehearsal import draw
 
-__all__ = ["losses_without", "silenced"]
+__all__ = ["Thinning", "silenced"]
 
 
-def losses_without(
-    model: nn.Module, channels: Channels, gone: NDArray[np.bool_], calibration: Calibration
-) -> dict[str, float]:
-    """Return the tasks' mean losses of a copy of a model that some channels are cut out of.
+@dataclass(frozen=True)
+class Thinning:
+    """Takes the tasks' losses of a model without some channels.
 
-    Where the model's Python code can't run at its new sizes, so that its graph would come back, the channels are
-    silenced instead, which is an estimate for layer and group norms.
+    Channels are set to zero where that leaves them out. Where it does not, as in layer and group norms, which take
+    their statistics from all that is there, they are cut; a cut that does not prove itself, since the graph would come
+    back or chunks would not be equal, is estimated by zeros all the same.
 
-    Args:
+    Attributes:
         model: The model; it stays as it is.
         channels: Its channel classes.
-        gone: By class id, whether the class goes.
-        calibration: The batches.
-
-    Returns:
-        Task to loss; a task without any label is missing.
+        calibration: The batches on which losses are taken.
     """
-    try:
-        return calibration.mean_losses(cut_away(model, channels, gone))
-    except Exception:  # noqa: BLE001 - whatever the model's forward raises
-        return calibration.mean_losses(silenced(model, channels, gone))
+
+    model: nn.Module
+    channels: Channels
+    calibration: Calibration
+
+    def losses(self, gone: NDArray[np.bool_]) -> dict[str, float]:
+        """Return each task's mean loss over the batches; a task without any label is missing.
+
+        Args:
+            gone: By class id, whether the class goes.
+        """
+        if not self._zeros_leave_out:
+            try:
+                return self.calibration.mean_losses(cut_away(self.model, self.channels, gone))
+            except SurgeryError:
+                pass
+        return self.calibration.mean_losses(silenced(self.model, self.channels, gone))
+
+    @cached_property
+    def _zeros_leave_out(self) -> bool:
+        """Whether the model answers with zeros in half of its channels as it does without these."""
+        half = self.channels.removable & (np.arange(self.channels.count) % 2 == 0)
+        programs = self.channels.traced.eval_programs
+        twin = silenced(self.model, self.channels, half).eval()
+        with leaving_chance_alone(device_of(twin)), torch.no_grad():
+            return bool(programs) and all(self._agree(each, twin, half) for each in programs)
+
+    def _agree(self, program: Program, twin: nn.Module, gone: NDArray[np.bool_]) -> bool:
+        inputs = draw(program.example, 0)
+        expected = silenced_outputs(program, self.channels, gone, inputs=inputs)
+        found = pytree.tree_leaves(inputs.copied().call(twin))
+        return all(
+            torch.allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True)
+            for one, other in zip(found, expected, strict=True)
+            if isinstance(one, Tensor)
+        )
 
 
 def silenced(model: nn.Module, channels: Channels, gone: NDArray[np.bool_]) -> nn.Module:
