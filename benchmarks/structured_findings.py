@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
+from math import isfinite
 from typing import Any, NamedTuple
 
 from scipy.stats import t as student
@@ -52,11 +53,17 @@ class Gains:
     """The gain over the dense network of the same seed, in per cent, of every cell of one part and problem.
 
     Args:
-        cells: The cells, of which those that were measured count.
+        cells: The cells, of which those that were measured count, and gave numbers.
+
+    Attributes:
+        tasks: Names of the tasks.
+        broken: Settings of the networks that gave no numbers.
     """
 
     def __init__(self, cells: Iterable[Cell]) -> None:
-        measured = [(cell.settings, found) for cell in cells if (found := cell.figures())]
+        figures = [(cell.settings, found) for cell in cells if (found := cell.figures())]
+        measured = [(told, found) for told, found in figures if all(map(isfinite, found["test"]))]
+        self.broken = [told for told, found in figures if not all(map(isfinite, found["test"]))]
         self.tasks = list(measured[0][1]["tasks"]) if measured else []
         dense = {told["seed"]: found for told, found in measured if told["arm"] == "dense"}
         self._of: dict[tuple[str, str, float, int], list[float]] = {
@@ -145,7 +152,7 @@ def _tuned(cells: Sequence[Cell]) -> list[Cell]:
     of: dict[tuple[Any, ...], dict[float, list[Cell]]] = {}
     for cell in (*default, *tried):
         told = cell.settings
-        if told["seed"] not in dense:
+        if told["seed"] not in dense or not all(map(isfinite, cell.figures()["validation"])):
             continue
         of.setdefault((told["arm"], told["criterion"], told["macs"]), {}).setdefault(told["lr"], []).append(cell)
 
@@ -177,6 +184,7 @@ def _judged(gains: Gains) -> dict[str, str]:
     told["against Torch-Pruning's group norm, mean over tasks"] = _against(gains, ("group_norm", ""))
     told["against chance, mean over tasks"] = _against(gains, ("iterative", "random"))
     told[f"networks whose MACs lie more than {OFF:.0%} off what was asked for"] = _off(gains)
+    told["networks that answer with no numbers, left out"] = _broken(gains)
     return told
 
 
@@ -219,6 +227,13 @@ def _off(gains: Gains) -> str:
         for seed, left in gains.off(*arm, macs).items()
     ]
     return "; ".join(found) or "none"
+
+
+def _broken(gains: Gains) -> str:
+    names = [
+        f"{_name(told['arm'], told['criterion'])} at {told['macs']:g}, seed {told['seed']}" for told in gains.broken
+    ]
+    return "; ".join(names) or "none"
 
 
 def _name(arm: str, criterion: str) -> str:
