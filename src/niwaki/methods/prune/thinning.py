@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.utils import _pytree as pytree
 
 from niwaki.errors import SurgeryError
@@ -16,6 +16,7 @@ from niwaki.graph import Channels, Program, named_tensors
 from niwaki.methods.calibration import Calibration
 from niwaki.modules import device_of, leaving_chance_alone
 from niwaki.surgery import cut_away, silenced_outputs
+from niwaki.surgery.compare import agreements
 from niwaki.surgery.rehearsal import draw
 
 __all__ = ["Thinning", "silenced"]
@@ -65,11 +66,7 @@ class Thinning:
         inputs = draw(program.example, 0)
         expected = silenced_outputs(program, self.channels, gone, inputs=inputs)
         found = pytree.tree_leaves(inputs.copied().call(twin))
-        return all(
-            torch.allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True)
-            for one, other in zip(found, expected, strict=True)
-            if isinstance(one, Tensor)
-        )
+        return all(each.holds for each in agreements(program, expected, found))
 
 
 def silenced(model: nn.Module, channels: Channels, gone: NDArray[np.bool_]) -> nn.Module:
