@@ -65,7 +65,7 @@ def test_heads_are_called_heads(plan: Plan) -> None:
     mixed = plan.model_copy(update={"groups": tuple(each.model_copy(update={"unit": "heads"}) for each in plan.groups)})
     assert "4 heads -> 2" in str(mixed)
     assert "2 heads (whole)" in str(mixed)
-    assert mixed.why("conv") == "conv: keeps 2 of 4 heads"
+    assert mixed.why("conv") == "conv: keeps 2 of 4 heads, in conv, fc"
     with pytest.raises(ContractError, match="between 1 and 4 of its heads"):
         mixed.with_kept("conv", [])
     assert Plan.from_json(mixed.to_json()) == mixed
@@ -104,7 +104,7 @@ def test_an_unknown_group_is_answered_with_the_known(plan: Plan) -> None:
     ("name", "answer"),
     [
         ("fc", "conv: keeps 2 of 4 channels"),
-        ("other", "other: kept whole: smaller than two rounding steps"),
+        ("other", "other: kept whole: smaller than two rounding steps, in other"),
         ("head", "head.weight: kept whole: output of the model"),
         ("head.weight", "head.weight: kept whole: output of the model"),
     ],

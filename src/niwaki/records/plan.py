@@ -237,11 +237,11 @@ class Plan(RecordBase):
             name: A group's, module's or tensor's name.
 
         Returns:
-            One sentence for each group or frozen layer that it belongs to, holds or is; where there is none, that,
-            with the closest name there is.
+            One sentence for each group or frozen layer that it belongs to, holds or is; a group asked for by its own
+            name lists its layers. Where there is none, that, with the closest name there is.
         """
         lines = [
-            f"{each.name}: {_outcome(each)}"
+            f"{each.name}: {_outcome(each)}" + (f", in {', '.join(_layers_of(each))}" if each.name == name else "")
             for each in self.groups
             if each.name == name or any(_belongs(piece.tensor, name) for piece in each.slices)
         ]
@@ -252,7 +252,7 @@ class Plan(RecordBase):
         ]
         if not lines:
             tensors = {piece.tensor for each in self.groups for piece in each.slices}
-            layers = {tensor.rpartition(".")[0] or tensor for tensor in tensors}
+            layers = {layer for each in self.groups for layer in _layers_of(each)}
             known = sorted({*(each.name for each in self.groups), *layers, *tensors, *self.frozen})
             return f"{name}: nothing of that name is in the plan{did_you_mean(name, known)}"
         return "\n".join(dict.fromkeys(lines))
@@ -285,8 +285,12 @@ def _outcome(group: GroupPlan) -> str:
     return f"kept whole: {group.reason or 'nothing was asked of it'}"
 
 
+def _layers_of(group: GroupPlan) -> list[str]:
+    return list(dict.fromkeys(piece.tensor.rpartition(".")[0] or piece.tensor for piece in group.slices))
+
+
 def _layers(group: GroupPlan) -> str:
-    names = list(dict.fromkeys(piece.tensor.rpartition(".")[0] or piece.tensor for piece in group.slices))
+    names = _layers_of(group)
     shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     return f"{shown}  ({group.reason})" if group.reason else shown
 
