@@ -72,7 +72,7 @@ def test_scoring_leaves_every_generator_as_it_was(criterion: str) -> None:
     net, x = Chancy().train(), torch.randn(1, 3, 4, 4)
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # type: ignore[index]  # noqa: NPY002
     nw.plan(net, x, tasks=TASKS, data=drawn(3), criterion=criterion, channels=0.5, round_to=1)
-    nw.sensitivity(net, x, TASKS, list(drawn(0)) or [(x, {"near": x[:, :1].abs() + 1, "far": x[:, :1].abs() + 1})])
+    nw.sensitivity(net, x, TASKS, drawn(3), criterion=criterion)
     assert random.getstate() == states[0]
     assert (np.random.get_state()[1] == states[1]).all()  # type: ignore[index]  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), states[2])

@@ -128,21 +128,16 @@ def _cut_proved(work: _Work, form: str) -> _Made:
 
 def _cut_modules(work: _Work) -> _Made:
     gone = classes_removed_by(work.channels, work.removed)
-    made = _operated(work, gone)
-
-    def again(dense: nn.Module) -> nn.Module:
-        return operate(dense, work.removed, made.repairs, made.rescales)
-
-    return made._replace(notes=_proved(work, Candidate(work.dense, made.small, work.channels, gone, again)))
-
-
-def _operated(work: _Work, gone: Mask) -> _Made:
-    """Cut modules, with what their attributes and the numbers that they compute need."""
     repairs = find_repairs(work.dense, work.channels, gone)
     small = operate(work.dense, work.removed, repairs)
     rescales = find_rescales(find_drift(work.dense, small, work.channels, gone)) if gone.any() else []
-    small = operate(work.dense, work.removed, repairs, rescales) if rescales else small
-    return _Made(small, "module", tuple(repairs), tuple(rescales))
+
+    def again(dense: nn.Module) -> nn.Module:
+        return operate(dense, work.removed, repairs, rescales)
+
+    small = again(work.dense) if rescales else small
+    notes = _proved(work, Candidate(work.dense, small, work.channels, gone, again))
+    return _Made(small, "module", tuple(repairs), tuple(rescales), notes)
 
 
 def _cut_graph(work: _Work) -> _Made:

@@ -16,16 +16,21 @@ from niwaki.methods.prune.thinning import Thinning, silenced
 from niwaki.tasks import Task
 
 
+def taught(net: nn.Module, tasks: list[Task], batches: Any, steps: int) -> nn.Module:
+    """Train a network, so that it has something to lose."""
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for step in range(steps):
+        x, targets = batches[step % 4]
+        optimizer.zero_grad()
+        torch.stack(list(nw.task_losses(tasks, net(x), targets).values())).sum().backward()
+        optimizer.step()
+    return net.eval()
+
+
 @pytest.fixture
 def trained(tiny: nn.Module, batches: Any, tasks: list[Task]) -> nn.Module:
-    """A tiny network that has something to lose."""
-    optimizer = torch.optim.Adam(tiny.parameters(), lr=1e-2)
-    for number in range(40):
-        x, targets = batches[number % 4]
-        optimizer.zero_grad()
-        torch.stack(list(nw.task_losses(tasks, tiny(x), targets).values())).sum().backward()
-        optimizer.step()
-    return tiny.eval()
+    """A tiny network that was trained."""
+    return taught(tiny, tasks, batches, 40)
 
 
 def losses(model: nn.Module, tasks: list[Task], batches: Any) -> dict[str, float]:
@@ -108,16 +113,10 @@ class Normed(nn.Module):
 @pytest.mark.parametrize("limit", [0.3, 1.0, 3.0])
 def test_limits_are_kept_where_norms_look_at_the_features(limit: float) -> None:
     torch.manual_seed(0)
-    net, known = Normed(), list[Task]([nw.Regression(name="age"), nw.Regression(name="size")])
+    known: list[Task] = [nw.Regression(name="age"), nw.Regression(name="size")]
     x = torch.randn(4, 32, 6)
     data = [(each, {"age": each[:, :1] * each[:, 1:2], "size": each.sum(1, keepdim=True)}) for each in x]
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-    for step in range(100):
-        batch, targets = data[step % 4]
-        optimizer.zero_grad()
-        torch.stack(list(nw.task_losses(known, net(batch), targets).values())).sum().backward()
-        optimizer.step()
-    net.eval()
+    net = taught(Normed(), known, data, 100)
     plan = nw.plan(net, x[0], tasks=known, data=data, limits={"*": limit}, round_to=1)
     small = plan.apply(net)
     before, after = losses(net, known, data), losses(small, known, data)

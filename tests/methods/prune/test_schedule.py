@@ -136,8 +136,9 @@ def test_hooks_that_were_left_out_are_named(
         run.after_step(model, adam(run, model))
     model, run = paper().start(tiny, example, tasks, steps=20, data=batches)
     run.after_step(model, adam(run, model))
-    with pytest.warns(UserWarning, match="no training batch since the last cut: .* it is scored on `data` instead"):
+    with pytest.warns(UserWarning, match="no training batch since the last cut: .* it is scored on `data`") as told:
         small = run.after_step(model, adam(run, model))
+    assert [each.filename for each in told] == [__file__], "it points at the loop that left the hook out"
     assert small is not model
     losses = {"depth": model(batches[0][0])["depth"].sum()}
     with pytest.raises(ContractError, match="does not come from these cuts"):

@@ -55,6 +55,12 @@ class Subject:
     def scores(self, criterion: Criterion) -> Scores:
         """Return what each channel class is worth.
 
+        Args:
+            criterion: Judges them.
+
+        Returns:
+            ``[classes]``, by class id.
+
         Raises:
             ContractError: When the criterion has seen too little, does not give each class one number, or gives what is
                 not a number to a channel that may go.

@@ -1,7 +1,6 @@
 """Thinning: what the tasks' losses are without some channels, before anything is decided."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +13,7 @@ from torch.utils import _pytree as pytree
 from niwaki.errors import SurgeryError
 from niwaki.graph import Channels, Program, named_tensors
 from niwaki.methods.calibration import Calibration
-from niwaki.modules import device_of, leaving_chance_alone
+from niwaki.modules import copied, device_of, leaving_chance_alone
 from niwaki.surgery import cut_away, silenced_outputs
 from niwaki.surgery.compare import agreements
 from niwaki.surgery.rehearsal import draw
@@ -90,7 +89,7 @@ def silenced(model: nn.Module, channels: Channels, gone: NDArray[np.bool_]) -> n
         >>> silenced(net, channels, channels.removable)(torch.ones(1, 1)).item()
         0.0
     """
-    twin = deepcopy(model)
+    twin = copied(model, {})
     with torch.no_grad():
         for name, tensor in named_tensors(twin):
             for dim, positions in _positions(channels, name, gone):
